@@ -1,0 +1,1 @@
+"""Everything that runs inside the cluster: one package per job (design.md, the house)."""

@@ -1,7 +1,7 @@
 """Where things that are built once live: outside the work tree, keyed by all that went into them.
 
-`$HELM_TIDB_CACHE`, or `~/.cache/helm-tidb` (XDG_CACHE_HOME is kept). Nothing in it is ever changed after it was completed:
-another input is another key. Deleting the folder costs time, never anything else.
+`$HELM_TIDB_CACHE`, or `~/.cache/helm-tidb` (XDG_CACHE_HOME is kept). Nothing in it is ever changed
+after it was completed: another input is another key. Deleting the folder costs time, never anything else.
 
 Standard library only: this runs before anything is installed.
 """

@@ -31,7 +31,7 @@ CHECKS: tuple[tuple[str, list[str], str], ...] = (
     ),
     (
         "imports",
-        [str(BIN / "lint-imports"), "--no-timing"],
+        [str(BIN / "lint-imports"), "--no-logo"],
         "who may import whom is in design.md and pyproject.toml [tool.importlinter]",
     ),
 )

@@ -1,6 +1,7 @@
 """Run the test suites one after the other, each with its JUnit XML under build/, and close with one line of numbers.
 
-`make test` runs all of SUITES, `make test-unit` the first; `--soak` runs the long versions (environment HELM_TIDB_SOAK=1).
+`make test` runs all of SUITES, `make test-unit` the first; `--soak` runs the long versions
+(environment HELM_TIDB_SOAK=1).
 A suite without a test is a failure: an empty run proves nothing. All suites run even if one fails, so that one CI run
 tells everything.
 """

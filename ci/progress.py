@@ -73,3 +73,8 @@ def step(what: str, stream: TextIO | None = None) -> Iterator[Step]:
         running.finish("failed")
         raise
     running.finish("done")
+
+
+def say(text: str) -> None:
+    """One line for the person who waits, apart from any step."""
+    print(text, file=sys.stderr, flush=True)

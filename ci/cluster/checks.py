@@ -1,0 +1,60 @@
+"""What this machine must have before a cluster starts: asked at once, told in one sentence each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from ci import debian
+from ci.cluster import cgroups, disks
+from ci.cluster.errors import MachineUnfitError
+from ci.cluster.layout import clusters_folder
+
+# Kernel features, each with its proof: a file that lists it, or exists.
+FILE_SYSTEMS = ("overlay", "xfs", "tmpfs")
+FREE_BYTES = 4 * 2**30
+NODE_BYTES = 2**30
+
+
+def check(nodes: int, disks_a_node: int) -> None:
+    """Raises MachineUnfitError with what is missing and what to do about it."""
+    if os.geteuid() != 0:
+        raise MachineUnfitError(
+            "a test cluster makes network namespaces, mounts and loop devices: run it as root (sudo)"
+        )
+    try:
+        debian.ensure("cluster")
+    except debian.DebianPackagesMissingError as error:
+        raise MachineUnfitError(str(error)) from error
+    if nodes == 0:
+        return
+    if cgroups.unified():
+        raise MachineUnfitError(
+            "this machine has cgroup v2 only, which the test cluster's nodes do not support yet; boot with "
+            "systemd.unified_cgroup_hierarchy=0, or use --nodes 0 (control plane only)"
+        )
+    _check_file_systems()
+    if disks_a_node:
+        disks.check()
+    folder = clusters_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    free, needed = shutil.disk_usage(folder).free, FREE_BYTES + nodes * NODE_BYTES
+    if free < needed:
+        raise MachineUnfitError(
+            f"{folder} has {free / 2**30:.1f} GiB free, a cluster of {nodes} nodes needs {needed / 2**30:.0f}; free "
+            "some, or point HELM_TIDB_CLUSTERS to a folder on a larger disk"
+        )
+
+
+def _check_file_systems() -> None:
+    known = Path("/proc/filesystems").read_text().split()
+    for name in FILE_SYSTEMS:
+        if name not in known and not shutil.which("modprobe"):
+            raise MachineUnfitError(
+                f"this kernel has no file system {name!r} and no modprobe to load it"
+            )
+        if name not in known and os.spawnlp(os.P_WAIT, "modprobe", "modprobe", "-q", name) != 0:
+            raise MachineUnfitError(
+                f"this kernel has no file system {name!r} (see /proc/filesystems); use a kernel that has it"
+            )

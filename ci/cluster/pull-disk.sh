@@ -1,0 +1,10 @@
+#!/bin/bash
+# Inside a node: a disk is pulled out of its slot. Every read and write of whoever still uses it fails from now on, the
+# device and its links are gone, and the mount is taken away, as systemd does when a device unit vanishes.
+set -eu
+slot=$1 device=$2 by_id=$3
+if mountpoint -q "/mnt/disks/$slot"; then
+  xfs_io -F -x -c shutdown "/mnt/disks/$slot"
+  umount --lazy "/mnt/disks/$slot"
+fi
+rm -f "/dev/$device" "/dev/disk/by-id/$by_id"

@@ -1,0 +1,267 @@
+"""One HTTP request to the API server: the only module that imports the `kubernetes` package.
+
+From it come configuration (in a pod, or kubeconfig with its exec and OIDC plugins), authentication and the
+connection pool; not the typed models, not its retries (they would repeat writes), not its Watch
+(reference/python-on-kubernetes.md says why).
+
+`Transport` is also the place for faults: tests wrap one in another that numbers every call and breaks a chosen one
+(tests/faults). Nothing above this module knows the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import config
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
+from kubernetes.utils.keepalive import tcp_keepalive_socket_options
+
+from hooks.kube.errors import ConfigurationError, KubeError, RetryableError, UnknownOutcomeError
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_CONNECT_SECONDS = 5.0
+_CHUNK = 1 << 16
+
+# The package ships no types; these are the calls of it that we make.
+_load_in_cluster: Callable[..., None] = config.load_incluster_config
+_load_kubeconfig: Callable[..., None] = config.load_kube_config
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: object = None
+    content_type: str = "application/json"
+
+    @property
+    def write(self) -> bool:
+        return self.method in WRITES
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Response:
+    """Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Stream(Protocol):
+    """An answer that is read while it comes, one line an event."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def lines(self) -> Iterator[bytes]:
+        """Ends when the server ends the answer; RetryableError when it breaks or stays silent too long."""
+        ...
+
+    def body(self) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """Errors: RetryableError (nothing was sent, or it was a read), UnknownOutcomeError (a write without its answer)."""
+
+    def request(self, request: Request, seconds: float) -> Response:
+        """`seconds` is the deadline for the whole answer."""
+        ...
+
+    def stream(self, request: Request, silence: float) -> Stream:
+        """`silence`: seconds without a byte after which the connection counts as dead."""
+        ...
+
+
+class HttpTransport:
+    """The real one. Safe to share between threads; `connections` is how many of them find a kept connection."""
+
+    def __init__(
+        self, load: Callable[[Configuration], None], *, agent: str, connections: int = 4
+    ) -> None:
+        self._load = load
+        self._agent = agent
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._configuration, self._rest = self._connect()
+
+    def _connect(self) -> tuple[Configuration, RESTClientObject]:
+        configuration = Configuration()
+        try:
+            self._load(configuration)
+        except (config.ConfigException, OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"cannot tell which API server to use: {error}; run in a pod with a service account, "
+                "or name a kubeconfig with --kubeconfig or KUBECONFIG"
+            ) from error
+        configuration.retries = False
+        # A peer that vanished without a word is noticed after 30 s, not after the kernel's two hours.
+        configuration.socket_options = tcp_keepalive_socket_options(idle=10, interval=5, count=4)
+        configuration.connection_pool_maxsize = self._connections
+        return configuration, RESTClientObject(configuration)
+
+    @property
+    def host(self) -> str:
+        return str(self._configuration.host)
+
+    def request(self, request: Request, seconds: float) -> Response:
+        deadline = time.monotonic() + seconds
+        raw = self._send(request, connect=min(_CONNECT_SECONDS, seconds), read=seconds)
+        try:
+            parts = []
+            for part in raw.stream(_CHUNK):
+                parts.append(part)
+                # Each read has its own time-out; a server that trickles needs this one.
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the answer took over {seconds:g} s")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raw.close()
+            raise _broken(request, error) from error
+        finally:
+            raw.release_conn()
+        return Response(raw.status, _headers(raw), b"".join(parts))
+
+    def stream(self, request: Request, silence: float) -> Stream:
+        raw = self._send(request, connect=_CONNECT_SECONDS, read=silence)
+        return _HttpStream(request, raw)
+
+    def _send(
+        self, request: Request, *, connect: float, read: float
+    ) -> urllib3.response.HTTPResponse:
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": self._agent,
+            "Content-Type": request.content_type,
+        }
+        settings: Mapping[str, Any] = self._configuration.auth_settings()
+        for setting in settings.values():
+            if setting["in"] == "header" and setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        url = self.host + request.path
+        if request.query:
+            url += "?" + urlencode(request.query)
+        try:
+            send: Callable[..., Any] = self._rest.request
+            raw: urllib3.response.HTTPResponse = send(
+                request.method,
+                url,
+                headers=headers,
+                body=request.body,
+                _request_timeout=(connect, read),
+            ).response
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as e:
+            raise RetryableError(
+                f"{request}: no connection to {self.host}: {_cause(e)}; is the API server up and reachable?"
+            ) from e
+        except (ApiException, ssl.SSLError) as e:
+            # The package turns TLS errors into an ApiException with status 0; the handshake precedes any request.
+            raise RetryableError(
+                f"{request}: no secure connection to {self.host}: {_cause(e)}"
+            ) from e
+        except (urllib3.exceptions.HTTPError, OSError) as e:
+            raise _broken(request, e) from e
+        if raw.status == 401:
+            self._reconnect()
+        return raw
+
+    def _reconnect(self) -> None:
+        """Read token and certificates anew: they were rotated, or a clock jumped and the package's own timer sleeps."""
+        with self._lock:
+            self._configuration, self._rest = self._connect()
+
+
+class _HttpStream:
+    def __init__(self, request: Request, raw: urllib3.response.HTTPResponse) -> None:
+        self._request = request
+        self._raw = raw
+        self.status = raw.status
+        self.headers = _headers(raw)
+
+    def lines(self) -> Iterator[bytes]:
+        rest = b""
+        try:
+            for part in self._raw.stream(_CHUNK):
+                *whole, rest = (rest + part).split(b"\n")
+                yield from (line for line in whole if line.strip())
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            # ValueError: read of a response that close() has closed, from another thread.
+            raise _broken(self._request, error) from error
+        finally:
+            self.close()
+
+    def body(self) -> bytes:
+        try:
+            return self._raw.read(_CHUNK)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _broken(self._request, error) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._raw.close()
+        self._raw.release_conn()
+
+
+def connect(
+    *, agent: str, kubeconfig: str = "", context: str = "", connections: int = 4
+) -> HttpTransport:
+    """In a pod by its service account, unless a kubeconfig is named; elsewhere by KUBECONFIG or ~/.kube/config."""
+
+    def load(configuration: Configuration) -> None:
+        if not kubeconfig and not context:
+            try:
+                _load_in_cluster(client_configuration=configuration)
+                return
+            except config.ConfigException:
+                pass  # not in a pod; the kubeconfig's error is the one that helps
+        _load_kubeconfig(
+            config_file=kubeconfig or None,
+            context=context or None,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+
+    return HttpTransport(load, agent=agent, connections=connections)
+
+
+def decode(what: str, body: bytes) -> Any:
+    """JSON of an answer; RetryableError when it is none (a proxy's page, a cut answer)."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        excerpt = body[:100].decode(errors="replace")
+        raise RetryableError(f"{what}: the answer is not JSON: {excerpt!r}") from error
+
+
+def _headers(raw: urllib3.response.HTTPResponse) -> dict[str, str]:
+    return {key.lower(): value for key, value in raw.headers.items()}
+
+
+def _broken(request: Request, error: Exception) -> KubeError:
+    kind = UnknownOutcomeError if request.write else RetryableError
+    return kind(f"{request}: the connection broke before the answer was whole: {_cause(error)}")
+
+
+def _cause(error: BaseException) -> str:
+    """urllib3 puts object addresses and pool names around the sentence that matters."""
+    text = str(getattr(error, "reason", None) or error).strip()
+    return text.splitlines()[-1] if text else type(error).__name__

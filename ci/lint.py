@@ -34,6 +34,11 @@ CHECKS: tuple[tuple[str, list[str], str], ...] = (
         [str(BIN / "lint-imports"), "--no-logo"],
         "who may import whom is in design.md and pyproject.toml [tool.importlinter]",
     ),
+    (
+        "generated",
+        [sys.executable, "-m", "schema", "--check"],
+        "run `make generate`; what follows from schema/ is written from there",
+    ),
 )
 
 

@@ -3,20 +3,15 @@
 From it come configuration (in a pod, or kubeconfig with its exec and OIDC plugins), authentication and the
 connection pool; not the typed models, not its retries (they would repeat writes), not its Watch
 (reference/python-on-kubernetes.md says why).
-
-`Transport` is also the place for faults: tests wrap one in another that numbers every call and breaks a chosen one
-(tests/faults). Nothing above this module knows the difference.
 """
 
 from __future__ import annotations
 
-import json
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
@@ -27,69 +22,14 @@ from kubernetes.client.rest import RESTClientObject
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from hooks.kube.errors import ConfigurationError, KubeError, RetryableError, UnknownOutcomeError
+from hooks.kube.wire import Request, Response, Stream
 
-WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _CONNECT_SECONDS = 5.0
 _CHUNK = 1 << 16
 
 # The package ships no types; these are the calls of it that we make.
 _load_in_cluster: Callable[..., None] = config.load_incluster_config
 _load_kubeconfig: Callable[..., None] = config.load_kube_config
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    body: object = None
-    content_type: str = "application/json"
-
-    @property
-    def write(self) -> bool:
-        return self.method in WRITES
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-
-@dataclass(frozen=True)
-class Response:
-    """Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Stream(Protocol):
-    """An answer that is read while it comes, one line an event."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-    def lines(self) -> Iterator[bytes]:
-        """Ends when the server ends the answer; RetryableError when it breaks or stays silent too long."""
-        ...
-
-    def body(self) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class Transport(Protocol):
-    """Errors: RetryableError (nothing was sent, or it was a read), UnknownOutcomeError (a write without its answer)."""
-
-    def request(self, request: Request, seconds: float) -> Response:
-        """`seconds` is the deadline for the whole answer."""
-        ...
-
-    def stream(self, request: Request, silence: float) -> Stream:
-        """`silence`: seconds without a byte after which the connection counts as dead."""
-        ...
 
 
 class HttpTransport:
@@ -241,15 +181,6 @@ def connect(
         )
 
     return HttpTransport(load, agent=agent, connections=connections)
-
-
-def decode(what: str, body: bytes) -> Any:
-    """JSON of an answer; RetryableError when it is none (a proxy's page, a cut answer)."""
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        excerpt = body[:100].decode(errors="replace")
-        raise RetryableError(f"{what}: the answer is not JSON: {excerpt!r}") from error
 
 
 def _headers(raw: urllib3.response.HTTPResponse) -> dict[str, str]:

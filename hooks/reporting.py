@@ -1,0 +1,140 @@
+"""Where plans are told in a cluster: the last one in a ConfigMap, and Events.
+
+The ConfigMap `<release>-plan-<job>` has `plan.json` (Plan.text) and `verdict`. It is written only when the plan
+changed, so that a job at rest writes nothing. Events are made for what was done, and for waits and refusals that
+the last plan did not have. A failure to tell never fails the work: it is told on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from hooks.engine import Action, Outcome, Plan, Refusal, Subject, Wait, verdict
+from hooks.kube import CONFIG_MAP, Client, KubeError, NotFoundError, Recorder, Regarding
+
+_API_VERSIONS = {
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "Deployment": "apps/v1",
+    "Job": "batch/v1",
+    "TidbVolume": "helm-tidb.io/v1",
+}
+
+
+def regarding(subject: Subject) -> Regarding:
+    """A Subject as an Event's object; what is no Kubernetes kind (a store in PD) keeps its word as kind."""
+    return Regarding(
+        api_version=_API_VERSIONS.get(subject.kind, "v1"),
+        kind=subject.kind,
+        name=subject.name,
+        namespace=subject.namespace,
+        uid=subject.uid,
+    )
+
+
+def camel(code: str) -> str:
+    """`delete-claim` → `DeleteClaim`, the form of an Event's reason."""
+    return "".join(word.capitalize() for word in code.split("-"))
+
+
+@dataclass
+class KubeReporter:
+    """`namespace` and `release` name the ConfigMap; `events` may be None for jobs without that right."""
+
+    client: Client
+    namespace: str
+    release: str
+    events: Recorder | None = None
+    # Text of the plan that was told last, by job; None: not read yet in this process.
+    _last: dict[str, str | None] = field(default_factory=dict)
+
+    def name(self, job: str) -> str:
+        return f"{self.release}-plan-{job}"
+
+    def planned(self, job: str, plan: Plan[Any]) -> None:
+        try:
+            last = self._read(job)
+            text = plan.text()
+            if text == last:
+                return
+            self._write(job, plan, text)
+            before = _said(last)
+            entries: tuple[Wait | Refusal, ...] = (*plan.refusals, *plan.waits)
+            for entry in entries:
+                if (entry.code, str(entry.subject), entry.why) not in before:
+                    self._event(entry)
+        except KubeError as error:
+            print(f"{job}: could not tell the plan: {error}", file=sys.stderr, flush=True)
+
+    def performed(self, job: str, action: Action, outcome: Outcome) -> None:
+        if self.events is None or outcome is not Outcome.DONE:
+            return
+        try:
+            self.events.record(
+                regarding(action.subject),
+                reason=camel(action.code),
+                note=f"did {action.does}: {action.why}",
+                action=camel(action.code),
+            )
+        except KubeError as error:
+            print(f"{job}: could not record an Event: {error}", file=sys.stderr, flush=True)
+
+    def _event(self, entry: Wait | Refusal) -> None:
+        if self.events is None:
+            return
+        waits = isinstance(entry, Wait)
+        ends = (
+            f"ends when {entry.until}" if isinstance(entry, Wait) else f"to go on: {entry.remedy}"
+        )
+        self.events.record(
+            regarding(entry.subject),
+            reason=camel(entry.code),
+            note=f"{'waits' if waits else 'refuses'}: {entry.why}; {ends}",
+            action="Wait" if waits else "Refuse",
+            type_="Normal" if waits else "Warning",
+        )
+
+    def _read(self, job: str) -> str:
+        known = self._last.get(job)
+        if known is not None:
+            return known
+        found = self.client.find(CONFIG_MAP, self.name(job), self.namespace)
+        return str(((found or {}).get("data") or {}).get("plan.json", ""))
+
+    def _write(self, job: str, plan: Plan[Any], text: str) -> None:
+        data = {"plan.json": text, "verdict": verdict(job, plan, 0, dry_run=True)}
+        labels = {
+            "app.kubernetes.io/managed-by": "helm-tidb",
+            "app.kubernetes.io/instance": self.release,
+        }
+        try:
+            self.client.merge_patch(CONFIG_MAP, self.name(job), {"data": data}, self.namespace)
+        except NotFoundError:
+            self.client.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {
+                        "name": self.name(job),
+                        "namespace": self.namespace,
+                        "labels": labels,
+                    },
+                    "data": data,
+                }
+            )
+        self._last[job] = text
+
+
+def _said(text: str) -> set[tuple[str, str, str]]:
+    try:
+        document = json.loads(text or "{}")
+        return {
+            (entry["code"], entry["subject"], entry["why"])
+            for part in ("waits", "refusals")
+            for entry in document.get(part, [])
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()  # edited by hand: tell everything again

@@ -59,7 +59,7 @@ class Entry:
     marker: Marker | None = None
     wipe: WipeAnswer | None = None
     occupied: tuple[str, ...] = ()
-    """The folders that are not empty; not published."""
+    """The folders that are not empty; published as `empty`, the others."""
     mount_id: int = 0
     """Of the mount that was looked at; not published: it says nothing to others."""
 
@@ -131,6 +131,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "fsType": entry.fs_type,
         "fsUUID": entry.fs_uuid,
         "folders": list(entry.folders),
+        "empty": [folder for folder in entry.folders if folder not in entry.occupied],
     }
     said |= {key: value for key, value in optional.items() if value}
     if entry.foreign:

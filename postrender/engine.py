@@ -1,0 +1,182 @@
+"""One pass over a release: read each document, let every rule see it, write back what changed.
+
+Nothing leaves before everything was seen: a pass ends with the whole output or with none. A document that no rule
+changed goes out as the text it came in; of a changed one the comments before its first key and after its last stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from postrender import krm
+from postrender.errors import PostrenderError, StreamError
+from postrender.findings import Findings
+from postrender.manifest import Manifest
+from postrender.reader import Content, Reader
+from postrender.rules import Rule
+from postrender.stream import BOM, MAX_DOCUMENT, MAX_STREAM, Chunk, decode, split, tail
+from postrender.values import Mapping, Value, mapping, sequence, text
+from postrender.writer import Writer
+
+# From a KRM function's own configuration (None: there is none) to the rules to apply.
+RulesFor = Callable[["Mapping | None"], Sequence[Rule]]
+
+
+@dataclass(slots=True)
+class Pass:
+    """Runs the rules over one release, which may come in several inputs; `finish` closes it."""
+
+    rules_for: RulesFor
+    findings: Findings = field(default_factory=Findings)
+    door: str = "stream"
+    documents: int = 0
+    objects: int = 0
+    changed: int = 0
+    size: int = 0
+    _rules: Sequence[Rule] | None = None
+    _reader: Reader = field(default_factory=Reader)
+    _writer: Writer = field(default_factory=Writer)
+
+    def run(self, data: bytes, input_name: str = "stdin") -> bytes:
+        """The input after the rules. Raises StreamError for bad input; refusals are in `findings`, not raised."""
+        self.size += len(data)
+        whole = decode(data)
+        bom = BOM if whole.startswith(BOM) else ""
+        out = [bom]
+        for chunk in split(whole.removeprefix(BOM)):
+            self.documents += 1
+            # A ResourceList has all objects in one document; its items are measured by the API server alone.
+            limit = MAX_STREAM if "ResourceList" in chunk.text else MAX_DOCUMENT
+            content = self._reader.read(chunk, limit=limit)
+            root = content.root
+            if krm.is_resource_list(root):
+                if chunk.number > 1:
+                    raise _bad(chunk, "a ResourceList stands behind other documents")
+                self.door = "krm"
+                return self._resource_list(mapping(root), chunk, input_name)
+            out.append(self._document(chunk, content, input_name))
+        return "".join(out).encode()
+
+    def finish(self) -> None:
+        """Let the rules say what only the whole release shows. Raises StreamError when there was no object at all."""
+        if not self.objects and self.door == "stream":
+            raise StreamError(
+                "the input has no object, only comments",
+                remedy="such a stream would release nothing: look at the command before the pipe",
+            )
+        for rule in self._rules or ():
+            self.findings.items.extend(rule.finish())
+            self.findings.totals = getattr(rule, "totals", self.findings.totals)
+
+    def _document(self, chunk: Chunk, content: Content, input_name: str) -> str:
+        root = content.root
+        if root is None:
+            return chunk.text
+        if not isinstance(root, dict):
+            what = "a list" if isinstance(root, list) else "a single value"
+            raise _bad(chunk, f"the document is {what}, not a Kubernetes object")
+        line = chunk.line + chunk.text.count("\n", 0, content.start) + 1
+        changed = False
+        for item in _objects(root, chunk):
+            manifest = Manifest(
+                item,
+                self.findings,
+                input_name=input_name,
+                source=chunk.source,
+                document=chunk.number,
+                line=line,
+            )
+            self._visit(manifest)
+            changed |= manifest.changed
+        if not changed:
+            return chunk.text
+        if content.foreign_tag:
+            raise _bad(
+                chunk, f"the document has to change and has a tag of its own, {content.foreign_tag}"
+            )
+        self.changed += 1
+        return self._rewritten(chunk, content, root)
+
+    def _rewritten(self, chunk: Chunk, content: Content, root: Mapping) -> str:
+        body = self._checked(root, chunk)
+        head = chunk.text[: content.start].rstrip(" \t")
+        if head and not head.endswith(("\n", "\r")):
+            head += "\n"
+        whole = head + body + tail(chunk.text, content.start)
+        return whole.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in chunk.text else whole
+
+    def _checked(self, root: Mapping, chunk: Chunk) -> str:
+        """The mapping written, and read back: a fault of ours must be an error and not another release."""
+        body = self._writer.write(root)
+        again = self._reader.read(Chunk(body, chunk.number, chunk.line), limit=MAX_STREAM).root
+        # Equal values say nothing about Token or str; the same text does.
+        if again != root or self._writer.write(mapping(again)) != body:
+            raise PostrenderError(
+                f"document {chunk.number} would read otherwise than meant once it is written: a fault"
+                " of tidb-postrender; nothing was written; please report it with this document"
+            )
+        return body
+
+    def _resource_list(self, root: Mapping, chunk: Chunk, input_name: str) -> bytes:
+        for number, item in enumerate(sequence(root.get("items")), 1):
+            if not isinstance(item, dict):
+                raise _bad(chunk, f"item {number} of the ResourceList is no object")
+            source = krm.source(item)
+            manifest = Manifest(
+                item, self.findings, input_name=input_name, source=source, document=number
+            )
+            self._visit(manifest, root)
+            self.changed += manifest.changed
+        self.finish_krm(root)
+        return self._checked(root, chunk).encode()
+
+    def finish_krm(self, root: Mapping) -> None:
+        """Fill the results, which have to say what only the whole release shows as well."""
+        self._rules_of(root)
+        self.finish()
+        self._rules = ()
+        root["results"] = krm.results(self.findings)
+        if self.findings.refused:
+            root["items"] = []
+
+    def _rules_of(self, root: Mapping | None) -> Sequence[Rule]:
+        if self._rules is None:
+            config = None if root is None else root.get("functionConfig")
+            self._rules = self.rules_for(config if isinstance(config, dict) else None)
+        return self._rules
+
+    def _visit(self, manifest: Manifest, root: Mapping | None = None) -> None:
+        self.objects += 1
+        for rule in self._rules_of(root):
+            rule.visit(manifest)
+
+
+def _objects(root: Mapping, chunk: Chunk) -> list[Mapping]:
+    """The object itself, or what a `kind: List` holds."""
+    for name in ("apiVersion", "kind"):
+        if not text(root.get(name)):
+            raise _bad(chunk, f"the document is no Kubernetes object: it has no {name}")
+    if root["kind"] != "List" or root["apiVersion"] != "v1":
+        return [root]
+    items: list[Value] = sequence(root.get("items"))
+    return [found for item in items if isinstance(item, dict) for found in _objects(item, chunk)]
+
+
+def _bad(chunk: Chunk, problem: str) -> StreamError:
+    first = next(
+        (
+            (number, line)
+            for number, line in enumerate(chunk.text.split("\n"))
+            if line.strip() and not line.startswith(("#", "---"))
+        ),
+        (0, chunk.text.split("\n")[0]),
+    )
+    return StreamError(
+        problem,
+        document=chunk.number,
+        line=chunk.line + first[0] + 1,
+        excerpt=first[1].rstrip("\r"),
+        source=chunk.source,
+        remedy="every document of the stream has to be an object with apiVersion and kind",
+    )

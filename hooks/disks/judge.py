@@ -124,9 +124,11 @@ def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entr
     whole = mount.root == "/" or mount.kind == "btrfs"
     stack = candidate.stacks[0] if len(candidate.stacks) == 1 else None
     known = (stack.identity if stack else None) or identity.from_filesystem(contents.uuid)
+    # A folder of a disk is not the disk: it must not pass for it, nor cast doubt on it. Without a device there is
+    # no disk: tmpfs has a UUID as well.
+    named = whole and bool(candidate.stacks)
     entry = Entry(
-        # A folder of a disk is not the disk: it must not pass for it, nor cast doubt on it.
-        identity=(known or "") if whole else "",
+        identity=(known or "") if named else "",
         path=candidate.path,
         device=stack.name if stack else "",
         disks=tuple(disk.name for disk in disks),
@@ -148,7 +150,7 @@ def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entr
         *_of_the_disks(candidate, snapshot),
         *_of_the_contents(entry, candidate, policy),
     ]
-    if whole and not entry.identity:
+    if named and not entry.identity:
         found.append(
             Problem(
                 "no-identity",

@@ -165,6 +165,8 @@ def _swaps(host: Host, stacks: Stacks, candidates: tuple[Candidate, ...]) -> dic
 def _others(host: Host, stacks: Stacks, candidates: tuple[Candidate, ...]) -> tuple[OtherDisk, ...]:
     """Every whole disk with a size that carries no candidate; not ROMs, RAM disks and nameless loops."""
     carrying = {disk.number for candidate in candidates for disk in candidate.disks}
+    hidden = [_stacks_of(host, stacks, mount) for c in candidates for mount in c.hidden]
+    carrying |= {disk.number for found in hidden for stack in found for disk in stack.disks}
     carrying |= {
         name for candidate in candidates for disk in candidate.disks for name in _paths(host, disk)
     }

@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from ci.cluster.errors import ClusterError, WaitTimeoutError
 
@@ -105,3 +107,12 @@ def wait_until(
                 f"{what}: not within {seconds:.0f} s" + (f"; seen: {last}" if last else "")
             )
         time.sleep(pause)
+
+
+def http_ok(url: str) -> bool:
+    """Whether a plain health page answers 200 now."""
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from ci import debian
@@ -34,27 +35,29 @@ def check(nodes: int, disks_a_node: int) -> None:
             "this machine has cgroup v2 only, which the test cluster's nodes do not support yet; boot with "
             "systemd.unified_cgroup_hierarchy=0, or use --nodes 0 (control plane only)"
         )
-    _check_file_systems()
+    check_file_systems()
     if disks_a_node:
         disks.check()
     folder = clusters_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    free, needed = shutil.disk_usage(folder).free, FREE_BYTES + nodes * NODE_BYTES
+    check_room(folder, FREE_BYTES + nodes * NODE_BYTES)
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Refuse a folder with less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
     if free < needed:
         raise MachineUnfitError(
-            f"{folder} has {free / 2**30:.1f} GiB free, a cluster of {nodes} nodes needs {needed / 2**30:.0f}; free "
-            "some, or point HELM_TIDB_CLUSTERS to a folder on a larger disk"
+            f"{folder} has {free / 2**30:.1f} GiB free, this cluster needs {needed / 2**30:.0f}; free some, or point "
+            "HELM_TIDB_CLUSTERS to a folder on a larger disk"
         )
 
 
-def _check_file_systems() -> None:
-    known = Path("/proc/filesystems").read_text().split()
+def check_file_systems(listed: Path = Path("/proc/filesystems")) -> None:
+    """Refuse a kernel without the file systems that nodes and containers live on."""
+    known = listed.read_text().split()
     for name in FILE_SYSTEMS:
-        if name not in known and not shutil.which("modprobe"):
+        if name not in known and subprocess.run(["modprobe", "-q", name], check=False).returncode:
             raise MachineUnfitError(
-                f"this kernel has no file system {name!r} and no modprobe to load it"
-            )
-        if name not in known and os.spawnlp(os.P_WAIT, "modprobe", "modprobe", "-q", name) != 0:
-            raise MachineUnfitError(
-                f"this kernel has no file system {name!r} (see /proc/filesystems); use a kernel that has it"
+                f"this kernel has no file system {name!r} (see {listed}) and no module for it; use one that has it"
             )

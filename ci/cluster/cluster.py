@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from ci import image, tools
 from ci.cluster import (
@@ -30,7 +28,7 @@ from ci.cluster import (
     processes,
     state,
 )
-from ci.cluster.api import Api, wait_until
+from ci.cluster.api import Api, http_ok, wait_until
 from ci.cluster.errors import ClusterError
 from ci.cluster.layout import Layout, NodeLayout
 from ci.cluster.pki import Authority
@@ -236,7 +234,9 @@ class Cluster:
                 lambda: not missing(),
                 f"nodes {' '.join(wanted)} Ready",
                 READY_SECONDS,
-                seen=lambda: "; ".join(f"{name} not Ready, {self._last_words(name)}" for name in missing()),
+                seen=lambda: "; ".join(
+                    f"{name} not Ready, {self._last_words(name)}" for name in missing()
+                ),
             )
 
     def _last_words(self, name: str) -> str:
@@ -248,7 +248,7 @@ class Cluster:
     def _wait_for_dns(self) -> None:
         """Wait until CoreDNS has read the API: it answers on its ready port then."""
         url = f"http://{self.layout.address}:8181/ready"
-        wait_until(lambda: _http_ok(url), f"DNS ready ({url})", READY_SECONDS)
+        wait_until(lambda: http_ok(url), f"DNS ready ({url})", READY_SECONDS)
 
 
 def down(name: str) -> bool:
@@ -348,14 +348,6 @@ def _ready(api: Api, name: str, since: datetime | None) -> bool:
         return False
     renewed = datetime.fromisoformat(lease["spec"]["renewTime"])
     return renewed > since
-
-
-def _http_ok(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError):
-        return False
 
 
 def _check_numbers(

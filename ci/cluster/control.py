@@ -6,6 +6,7 @@ never meet the host's.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from ci import tools
@@ -116,8 +117,9 @@ def start(state: State, name: str) -> None:
 
 
 def stop(state: State, *names: str) -> None:
-    """End components, etcd's clients first."""
-    processes.end([state.processes[name] for name in names if name in state.processes])
+    """Crash components: they are gone at once, as a lost machine takes them."""
+    gone = [state.processes[name] for name in names if name in state.processes]
+    processes.end(gone, first=signal.SIGKILL)
     for name in names:
         state.processes.pop(name, None)
     state.save()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import uuid
 from pathlib import Path
 
@@ -72,16 +71,12 @@ def detach_all(folder: Path) -> None:
             run("losetup", "--detach", name)
 
 
-def check() -> None:
+def check(control: Path = Path("/dev/loop-control")) -> None:
     """Refuse a machine without loop devices."""
-    try:
-        mode = os.stat("/dev/loop-control").st_mode
-    except FileNotFoundError:
-        mode = 0
-    if not stat.S_ISCHR(mode):
+    if not control.is_char_device():
         raise MachineUnfitError(
-            "this machine has no /dev/loop-control, so the nodes can get no disks; load the kernel module "
-            "(`modprobe loop`), or start with --disks 0"
+            f"this machine has no {control}, so nodes can get no disks; load the kernel module (`modprobe loop`), or "
+            "start with --disks 0"
         )
 
 

@@ -169,6 +169,35 @@ def start_api(cluster: Cluster) -> None:
         control.wait_for_api(cluster.memory, cluster.api)
 
 
+def mend(cluster: Cluster) -> None:
+    """Undo every fault that lasts: API, frozen and cut nodes, nodes that are off, empty slots. For a test's end.
+
+    A disk that `fail_disk` broke is pulled and inserted again, which heals it.
+    """
+    start_api(cluster)
+    for name in cluster.nodes:
+        place, memory = cluster.node(name)
+        if memory.init is None:
+            start_node(cluster, name)
+        cgroups.freeze(place.netns, frozen=False)
+        network.set_cable(place, up=True)
+        for disk in list(memory.disks):
+            if disk.inserted and disk.fs != "none" and _failed(cluster, name, disk.slot):
+                pull_disk(cluster, name, disk.slot)
+            if not disk.inserted:
+                insert_disk(cluster, name, disk.slot)
+    cluster.wait_ready()
+
+
+def _failed(cluster: Cluster, name: str, slot: str) -> bool:
+    _, memory = cluster.node(name)
+    try:
+        node.enter(memory, name, "ls", f"/mnt/disks/{slot}")
+    except ClusterError:
+        return True
+    return False
+
+
 def _on(cluster: Cluster, name: str) -> NodeLayout:
     place, memory = cluster.node(name)
     if memory.init is None:

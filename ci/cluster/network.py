@@ -10,7 +10,6 @@ import ipaddress
 import json
 from pathlib import Path
 
-from ci.cluster.errors import ClusterError
 from ci.cluster.layout import Layout, NodeLayout
 from ci.cluster.run import attempt, run
 
@@ -22,7 +21,6 @@ def make_rack(layout: Layout) -> None:
 
     The host reaches Services (admission webhooks, tests) through node 1, once there is one.
     """
-    _refuse_overlap(layout)
     run("ip", "netns", "add", layout.netns)
     ip = ("ip", "-n", layout.netns)
     run(*ip, "link", "set", "lo", "up")
@@ -95,16 +93,17 @@ def remove_rack(layout: Layout) -> None:
     attempt("ip", "link", "del", layout.host_veth)
 
 
-def _refuse_overlap(layout: Layout) -> None:
-    """Refuse a range that this machine already routes somewhere: its traffic would vanish into the cluster."""
+def conflict(layout: Layout) -> str | None:
+    """What of this machine's own network overlaps with the slot's, in words; None when nothing does.
+
+    Traffic to a range that is routed elsewhere already would vanish into the cluster.
+    """
     ours = [ipaddress.ip_network(text) for text in (layout.rack, layout.pods, layout.services)]
-    for route in json.loads(run("ip", "-j", "route")):
-        if route["dst"] == "default":
+    for route in json.loads(run("ip", "-j", "route", "show", "table", "all")):
+        if route["dst"] == "default" or ":" in route["dst"]:
             continue
         theirs = ipaddress.ip_network(route["dst"], strict=False)
         for network in ours:
             if network.overlaps(theirs):
-                raise ClusterError(
-                    f"this machine already routes {theirs} (dev {route.get('dev')}), which the cluster needs for "
-                    f"{network}; take down what made it, or see `python -m ci.cluster status`"
-                )
+                return f"{theirs} is routed already (dev {route.get('dev', route.get('type'))}), {network} is needed"
+    return None

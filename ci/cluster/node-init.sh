@@ -25,6 +25,8 @@ mkdir -p /run/node/etc /run/node/etc-work /run/node/lib /run/node/lib-work /run/
 mount -t overlay -o lowerdir=/etc,upperdir=/run/node/etc,workdir=/run/node/etc-work overlay /etc
 mount -t overlay -o lowerdir=/var/lib,upperdir=/run/node/lib,workdir=/run/node/lib-work overlay /var/lib
 cp "$TC_DIR/machine-id" /etc/machine-id
+rm -f /etc/resolv.conf
+cp "$TC_DIR/resolv.conf" /etc/resolv.conf
 mkdir -p /var/lib/kubelet /etc/cni/net.d
 cp "$TC_DIR/cni.conflist" /etc/cni/net.d/10-bridge.conflist
 mount --bind "$TC_DIR/kubelet" /var/lib/kubelet

@@ -3,8 +3,9 @@
 # device and its links are gone, and the mount is taken away, as systemd does when a device unit vanishes.
 set -eu
 slot=$1 device=$2 by_id=$3
-if mountpoint -q "/mnt/disks/$slot"; then
-  xfs_io -F -x -c shutdown "/mnt/disks/$slot"
+# Asked of mountinfo: a disk that failed before answers no stat, and cannot be shut down a second time.
+if grep -q " /mnt/disks/$slot " /proc/self/mountinfo; then
+  xfs_io -F -x -c shutdown "/mnt/disks/$slot" 2> /dev/null || stat "/mnt/disks/$slot" 2>&1 | grep -q 'Input/output error'
   umount --lazy "/mnt/disks/$slot"
 fi
 rm -f "/dev/$device" "/dev/disk/by-id/$by_id"

@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
+from ci.cluster import network
 from ci.cluster.errors import ClusterError
 from ci.cluster.layout import MAX_SLOTS, Layout, clusters_folder
 from ci.cluster.processes import Process
@@ -103,13 +103,18 @@ def names() -> list[str]:
 
 
 def free_slot() -> int:
-    """The lowest slot that no cluster has. Call it under `locked`."""
+    """The lowest slot that no cluster has and whose network is free. Call it under `locked`."""
     taken = {state.slot for name in names() if (state := load(name))}
+    why = ""
     for slot in range(MAX_SLOTS):
-        if slot not in taken and not Path(f"/run/netns/{Layout('x', slot).netns}").exists():
-            return slot
+        if slot not in taken:
+            found = network.conflict(Layout("any", slot))
+            if found is None:
+                return slot
+            why = f" ({found})"
     raise ClusterError(
-        f"all {MAX_SLOTS} slots are taken; `python -m ci.cluster down --all` frees them"
+        f"no network of the {MAX_SLOTS} that clusters use is free{why}; `python -m ci.cluster down --all` frees those "
+        "of test clusters"
     )
 
 

@@ -33,7 +33,8 @@ PURPOSES: dict[str, dict[str, str]] = {
         "pkg-config": "/usr/bin/pkg-config",
     },
     "argocd": {
-        "redis-server": "/usr/bin/redis-server",
+        # redis-server would start a daemon on this machine; its program is in redis-tools.
+        "redis-tools": "/usr/bin/redis-check-rdb",
         "gpg": "/usr/bin/gpg",
         "git": "/usr/bin/git",
     },

@@ -127,7 +127,7 @@ def _prepare(folder: Path) -> dict[str, str]:
         "TMPDIR": str(places["tmp"]),
         # How often the controller compares, and how long the repo server believes what it saw in git: three minutes by
         # default, and a test that commits should not wait for that.
-        "ARGOCD_RECONCILIATION_TIMEOUT": "5s",
+        "ARGOCD_RECONCILIATION_TIMEOUT": "2s",
         # Without it, "https://kubernetes.default.svc" would need a service account's files.
         "ARGOCD_FAKE_IN_CLUSTER": "true",
         "ARGOCD_GPG_ENABLED": "false",

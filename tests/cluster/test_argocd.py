@@ -1,0 +1,145 @@
+"""Real Argo CD syncs a chart from a git repository of this machine: what `up --argocd` promises to chart tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.cluster.api import Api, wait_until
+from ci.cluster.argocd import NAMESPACE, PROCESSES
+from ci.cluster.cluster import Cluster
+
+APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applications"
+SYNC_SECONDS = 60.0
+TEMPLATE = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}-probe"}
+data: {colour: COLOUR}
+"""
+
+
+@pytest.fixture(scope="module")
+def argo() -> Iterator[Cluster]:
+    """A control plane alone: Argo CD needs no node to render, compare and apply."""
+    made = Cluster.up(f"argocd-{os.getpid()}", nodes=0, with_argocd=True)
+    yield made
+    made.down()
+
+
+class Repository:
+    """A git repository with one chart; every `commit` is what a user would push."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "chart/templates").mkdir(parents=True)
+        self._git("init", "--quiet", "--initial-branch=main")
+        (folder / "chart/Chart.yaml").write_text("apiVersion: v2\nname: probe\nversion: 0.1.0\n")
+
+    def commit(self, template: str) -> str:
+        """Commit this as the chart's only template; returns the commit's hash."""
+        (self.folder / "chart/templates/probe.yaml").write_text(template)
+        self._git("add", "--all")
+        self._git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "change")
+        return self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.folder), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_an_application_follows_its_git_repository(argo: Cluster, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repo")
+    first = repository.commit(TEMPLATE.replace("COLOUR", "blue"))
+    _create(argo.api, "follows", repository)
+    _wait_synced(argo.api, "follows", first)
+    assert _colour(argo.api, "follows") == "blue"
+
+    second = repository.commit(TEMPLATE.replace("COLOUR", "green"))
+    _wait_synced(argo.api, "follows", second)
+    assert _colour(argo.api, "follows") == "green"
+
+
+def test_a_chart_that_does_not_render_is_told_and_changes_nothing(
+    argo: Cluster, tmp_path: Path
+) -> None:
+    repository = Repository(tmp_path / "repo")
+    first = repository.commit(TEMPLATE.replace("COLOUR", "blue"))
+    _create(argo.api, "broken", repository)
+    _wait_synced(argo.api, "broken", first)
+
+    repository.commit('{{ fail "a refusal of the chart" }}')
+    wait_until(
+        lambda: "a refusal of the chart" in _conditions(argo.api, "broken"),
+        "Argo CD shows why the chart does not render",
+        SYNC_SECONDS,
+        seen=lambda: _conditions(argo.api, "broken"),
+    )
+    assert _colour(argo.api, "broken") == "blue"
+
+
+def test_argocd_is_part_of_the_cluster_and_starts_once(argo: Cluster) -> None:
+    from ci.cluster import argocd
+    from ci.cluster.errors import ClusterError
+
+    assert set(PROCESSES) <= set(argo.memory.processes)
+    with pytest.raises(ClusterError, match=r"has Argo CD already"):
+        argocd.start(argo)
+    assert set(PROCESSES) <= set(argo.memory.processes)
+
+
+def _create(api: Api, name: str, repository: Repository) -> None:
+    application = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": name},
+        "spec": {
+            "project": "default",
+            "source": {
+                "repoURL": f"file://{repository.folder}",
+                "path": "chart",
+                "targetRevision": "main",
+            },
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "default"},
+            "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
+        },
+    }
+    api.create(APPLICATIONS, application)
+
+
+def _status(api: Api, name: str) -> dict[str, Any]:
+    status: dict[str, Any] = api.get(f"{APPLICATIONS}/{name}").get("status", {})
+    return status
+
+
+def _conditions(api: Api, name: str) -> str:
+    return " ".join(item["message"] for item in _status(api, name).get("conditions") or [])
+
+
+def _wait_synced(api: Api, name: str, revision: str) -> None:
+    def synced() -> bool:
+        status = _status(api, name)
+        sync, done = status.get("sync", {}), status.get("operationState", {})
+        return bool(
+            sync.get("status") == "Synced"
+            and sync.get("revision") == revision
+            and done.get("phase") == "Succeeded"
+            and status["health"]["status"] == "Healthy"
+        )
+
+    wait_until(
+        synced,
+        f"Application {name} Synced and Healthy at {revision[:8]}",
+        SYNC_SECONDS,
+        pause=0.2,
+        seen=lambda: str(_status(api, name))[:1500],
+    )
+
+
+def _colour(api: Api, name: str) -> str:
+    return str(api.get(f"/api/v1/namespaces/default/configmaps/{name}-probe")["data"]["colour"])

@@ -50,3 +50,15 @@ def volume_name(identity: str) -> str:
 def folder_name(volume: str, generation: int) -> str:
     """The folder of a volume's generation below the disk's mount point, and the name of its PV: `tv-…-g1`."""
     return f"{volume}-g{generation}"
+
+
+# --- the durable record of a database cluster: one ConfigMap a release, kept on uninstall (hooks/boot/model.Record) --
+RECORD_MEMBERS_KEY = "members"
+RECORD_CLUSTER_ID_KEY = "clusterId"
+RECORD_SINCE_KEY = "since"
+RECORD_REBOOTSTRAP_KEY = "rebootstrap"
+
+
+def record(release: str) -> str:
+    """The record's ConfigMap: `<release>-cluster`. `clusterId` in it is PD's, in decimal digits."""
+    return f"{release}-cluster"

@@ -1,7 +1,7 @@
 """The chart's values: from schema/values.schema.yaml to what Helm reads and to what people read.
 
-Helm shows neither `description` nor `errorMessage` of a schema, only which rule failed where (measured), so the few words
-it does show are used: a key that is one typing error away from a known one is a property whose only allowed value
+Helm shows neither `description` nor `errorMessage` of a schema, only which rule failed where (measured), so the few
+words it does show are used: a key that is one typing error away from a known one is a property whose only allowed value
 is the hint, and Helm prints `at '/pd/replica': value must be 'not a key of this chart: use replicas'`.
 """
 

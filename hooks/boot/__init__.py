@@ -1,0 +1,1 @@
+"""boot: how a database process starts. Init container of PD, TiKV and TiDB."""

@@ -53,11 +53,13 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
-def check_file_systems(listed: Path = Path("/proc/filesystems")) -> None:
+def check_file_systems(
+    listed: Path = Path("/proc/filesystems"), load: tuple[str, ...] = ("modprobe", "-q")
+) -> None:
     """Refuse a kernel without the file systems that nodes and containers live on."""
     known = listed.read_text().split()
     for name in FILE_SYSTEMS:
-        if name not in known and subprocess.run(["modprobe", "-q", name], check=False).returncode:
+        if name not in known and subprocess.run([*load, name], check=False).returncode:
             raise MachineUnfitError(
                 f"this kernel has no file system {name!r} (see {listed}) and no module for it; use one that has it"
             )

@@ -101,8 +101,9 @@ class Cluster:
 
         `disk_size` in bytes; `images` are names that ci.image builds. Raises ClusterError; then nothing is left behind.
         """
-        checks.check(nodes, disks_a_node)
+        Layout(name, slot=0)  # refuses a bad name before anything is built
         _check_numbers(nodes, disks_a_node, disk_size, disk_fs, kwok_nodes)
+        checks.check(nodes, disks_a_node)
         with step("tools"):
             tools.build(*TOOLS)
         wanted = ["pause", *images] if nodes else []

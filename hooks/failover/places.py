@@ -1,0 +1,95 @@
+"""A place and who fills it: noting its owner, emptying it, moving it, waiting for the next one. The same for
+PD and TiKV.
+
+Pure, as plan.py, which decides *when*; here stands *how*, one step at a time.
+"""
+
+from __future__ import annotations
+
+from hooks.engine import Plan, Subject, Wait
+from hooks.failover import advice
+from hooks.failover.actions import Step, delete_claim, delete_pod, mark
+from hooks.failover.evidence import Lost, NotLost, kubernetes_loss
+from hooks.failover.gates import reasons, room_for
+from hooks.failover.model import Entry, EntryState, PdView, Policy, Slot, Snapshot
+
+
+def note_owner(
+    slot: Slot, owner: str, why: str, world: Snapshot, view: PdView
+) -> Plan[Step] | None:
+    """The note that comes before the deed; None when it is there, or when there is no volume to note it about."""
+    claim = slot.claim
+    if claim is None or claim.volume is None:
+        return None
+    entry = world.entry(claim.volume)
+    if entry is None:
+        state = EntryState.RETIRING
+        noted = mark(slot, claim, claim.volume, owner, view, state, why, world.namespace)
+        return Plan(actions=(noted,))
+    if entry.owner != owner:
+        return Plan(refusals=(advice.two_owners(slot, owner, entry.owner, world),))
+    return None
+
+
+def vacate(slot: Slot, entry: Entry, world: Snapshot, policy: Policy) -> Plan[Step]:
+    """The owner is final in PD: its claim goes, then the pod that holds the claim."""
+    claim, pod = slot.claim, slot.pod
+    assert claim is not None
+    assert claim.volume is not None
+    if not claim.deleting:
+        gone = delete_claim(claim, claim.volume, entry.owner, entry.state, world.namespace)
+        return Plan(actions=(gone,))
+    subject = Subject("PersistentVolumeClaim", claim.name, world.namespace)
+    if pod is None or not pod.node:
+        return wait("claim-deleting", subject, "it is being deleted", "Kubernetes has deleted it")
+    loss = kubernetes_loss(slot, world, policy)
+    force = isinstance(loss, Lost) and loss.code != "disk-failed"
+    if pod.deleting and not force:
+        stopping = Subject("Pod", pod.name, world.namespace)
+        return wait("pod-stopping", stopping, f"it is stopping on Node {pod.node}", "it is gone")
+    why = f"it holds the claim of {entry.owner}, which is {entry.state.value}"
+    return Plan(actions=(delete_pod(pod, force, why, world.namespace),))
+
+
+def on_network(slot: Slot) -> bool:
+    """Whether its data lies on a volume that is tied to no node."""
+    volume = slot.claim.volume if slot.claim else None
+    return volume is not None and not volume.local
+
+
+def network_step(slot: Slot, subject: Subject, world: Snapshot, policy: Policy) -> Plan[Step]:
+    """A volume that can move is never replaced: its pod moves with it, once the old node is fenced."""
+    claim, pod = slot.claim, slot.pod
+    loss = kubernetes_loss(slot, world, policy)
+    if isinstance(loss, NotLost):
+        return wait(loss.code, subject, f"it does not answer, but {loss.words}", loss.ends)
+    if pod is None or not pod.node:
+        return await_pod(slot, "it runs elsewhere with its volume", world, subject)
+    if not loss.fenced and claim is not None and claim.volume is not None:
+        return Plan(refusals=(advice.not_fenced(slot, claim.volume, pod.node, subject),))
+    return Plan(
+        actions=(delete_pod(pod, True, f"{loss.words}: its volume can move", world.namespace),)
+    )
+
+
+def await_pod(slot: Slot, until: str, world: Snapshot, subject: Subject) -> Plan[Step]:
+    """Nothing to do but wait for the new pod; where it has no disk, say why, node by node."""
+    pod, claim = slot.pod, slot.claim
+    if (pod is None or not pod.node) and (claim is None or claim.volume is None):
+        closed = room_for(slot, world, subject)
+        if closed is not None:
+            return reasons(closed)
+    where = f"runs on Node {pod.node}" if pod is not None and pod.node else "is not scheduled yet"
+    return wait("pod-coming-up", subject, f"the new pod {where}", until)
+
+
+def wait(code: str, subject: Subject, why: str, until: str) -> Plan[Step]:
+    return Plan(waits=(Wait(code=code, subject=subject, why=why, until=until),))
+
+
+def both(*plans: Plan[Step]) -> Plan[Step]:
+    return Plan(
+        actions=tuple(a for p in plans for a in p.actions),
+        waits=tuple(w for p in plans for w in p.waits),
+        refusals=tuple(r for p in plans for r in p.refusals),
+    )

@@ -1,0 +1,424 @@
+"""What to do next about a lost TiKV store or PD member whose data lay on a local disk: one step, or the reason
+for none.
+
+The invariant
+    No plan takes a healthy copy from a region, or a member from the PD group, that has none to spare; nothing is
+    retired, removed or deleted that PD calls Up or healthy; a claim goes only after its owner is final in PD.
+    The actions of one plan are independent: any subset of them, in any order, cut off anywhere, keeps this.
+
+The evidence a loss needs, and from whom (evidence.py)
+    Kubernetes: the Node object is gone, or out of service, or NotReady for longer than `after`, or the disk failed.
+    PD: two readings, 15 s apart, from one leader, in which this store's heartbeat stands still, for longer than
+    `after` (20 s when the Node is gone), and all others' move; or this member is unhealthy in both, and no other.
+    Kubernetes alone proves nothing (a kubelet can die while TiKV serves), PD alone neither (a store can be
+    slow, or PD new).
+
+The steps, each a plan of its own, since each assumes that PD or Kubernetes has carried out the one before
+    1. Mark      whose data the claim's volume holds goes into the journal, before anything is changed
+    2. Retire    in PD: a store plainly when the others can take its regions (Offline, then Tombstone), by
+       force when they
+                 are too few (3 of 3); a member by its id
+    3. Settle    PD's last word goes into the journal: the old disk may be cleared once it is released
+    4. Claim     deleted by UID; Kubernetes keeps it until the pod that used it is gone
+    5. Pod       deleted; by force only where its node is lost, since a lost kubelet never confirms
+    6. Wait      until the new pod has a disk, its store is Up and the regions are whole; the member healthy
+    A run that dies anywhere leaves a world that the next one reads: the journal tells the old claim from the
+    new one.
+
+One at a time, members before stores
+    Regions keep a majority without one store, never surely without two; and PD must lead while stores are
+    replaced. While a replacement is not whole, a second loss stops everything: the old disk, though retired,
+    may be the last help a person has.
+
+What is left to a person
+    Two stores or more lost, PD without a quorum, a region without a majority, a volume on the network whose
+    old node may still write, more losses in a day than `maxPerDay` (something larger is wrong), a store or
+    claim that fits no record. The refusal says what is lost, what lives, which commands there are, and what
+    each would lose (advice.py).
+
+Deliberately not done: replicas never change; a store that comes back before it was retired is left alone, one that
+comes back later drains and its disk is cleared; Tombstones stay until cleanup knows that their disks are cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hooks.engine import Plan, Refusal, Subject
+from hooks.failover import advice
+from hooks.failover.actions import (
+    Step,
+    forget,
+    mark,
+    remove_member,
+    retire_store,
+    settle,
+    stop_evicting,
+)
+from hooks.failover.evidence import (
+    Lost,
+    NotLost,
+    kubernetes_loss,
+    live,
+    silent_member,
+    silent_store,
+)
+from hooks.failover.gates import (
+    Reason,
+    closed_for_member,
+    closed_for_store,
+    members_keep_majority,
+    others_up,
+    reasons,
+    up_voters,
+)
+from hooks.failover.model import (
+    Claim,
+    Component,
+    Entry,
+    EntryState,
+    PdSilent,
+    PdView,
+    Policy,
+    Silence,
+    Slot,
+    Snapshot,
+    Volume,
+    member_owner,
+    owner_id,
+    store_owner,
+)
+from hooks.failover.places import (
+    await_pod,
+    both,
+    network_step,
+    note_owner,
+    on_network,
+    vacate,
+    wait,
+)
+from hooks.pd import Member, Store, StoreState
+
+
+def plan(world: Snapshot, policy: Policy) -> Plan[Step]:
+    """The next step of this world, with the reason for it, or the reasons for none. Same world, same plan."""
+    view = world.pd
+    if isinstance(view, PdSilent):
+        return without_pd(view, world)
+    if world.recorded_cluster is not None and view.cluster_id != world.recorded_cluster:
+        return Plan(refusals=(advice.other_cluster(view, world),))
+    members = members_step(world, view, policy)
+    if members.actions or members.refusals or begun(missing_members(world, view), world, view):
+        # One at a time, members first: PD must lead while stores are replaced.
+        return both(bookkeeping(world, view, policy), members)
+    return both(bookkeeping(world, view, policy), members, stores_step(world, view, policy))
+
+
+def without_pd(view: PdSilent, world: Snapshot) -> Plan[Step]:
+    """No PD, no evidence: wait for it, or say what a lost quorum needs."""
+    if view.kind is Silence.NO_LEADER:
+        return Plan(refusals=(advice.no_leader(view, world),))
+    until = {
+        Silence.UNREACHABLE: "a PD member answers",
+        Silence.NOT_BOOTSTRAPPED: "the first TiKV store registers",
+    }[view.kind]
+    return wait(f"pd-{view.kind}", Subject("PD", world.release), view.said, until)
+
+
+# --- The journal follows PD ----------------------------------------------------------------------
+
+
+def bookkeeping(world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """Entries that PD has outrun, and schedulers of stores that are no more. Right at any time, in any order."""
+    steps: list[Step] = []
+    members = {member.id for member in view.members}
+    stores = {store.id: store for store in view.stores}
+    for entry in world.entries:
+        if entry.final or entry.cluster != view.cluster_id:
+            continue
+        owner = owner_id(entry.owner)
+        store = stores.get(owner)
+        if entry.owner == member_owner(owner):
+            if owner not in members:
+                steps.append(settle(entry, EntryState.REMOVED, world.namespace))
+            elif owner in view.healthy:
+                steps.append(forget(entry, world.namespace))
+        elif store is not None and store.retired and may_let_go(store, world, view, policy) is None:
+            steps.append(settle(entry, last_word(store), world.namespace))
+        elif store is not None and store.state is StoreState.UP:
+            steps.append(forget(entry, world.namespace))
+    gone = {store.id for store in view.stores if store.retired}
+    steps += [stop_evicting(store_id) for store_id in sorted(view.evicting & gone)]
+    return Plan(actions=tuple(steps))
+
+
+def last_word(store: Store) -> EntryState:
+    return EntryState.TOMBSTONE if store.state is StoreState.TOMBSTONE else EntryState.DESTROYED
+
+
+# --- Members -------------------------------------------------------------------------------------
+
+
+def members_step(world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """A half-joined member blocks every join, so it goes first; then a removed one's place; then one that is
+    silent.
+    """
+    half_joined = [member for member in view.members if not member.name]
+    silent = [member for member in view.members if member.name and member.id not in view.healthy]
+    missing = missing_members(world, view)
+    places = both(*(member_place(slot, world, view, policy) for slot in missing))
+    if len(half_joined) + len(silent) > 1:
+        return several_members([*half_joined, *silent], world, view, policy)
+    if half_joined:
+        return half_joined_member(half_joined[0], world, view, policy)
+    if not silent or begun(missing, world, view):
+        return places
+    return both(places, silent_member_step(silent[0], world, view, policy))
+
+
+def begun(places: Sequence[Slot], world: Snapshot, view: PdView) -> list[Slot]:
+    """Those of the vacant places that a replacement has emptied, told from those that were never filled (a
+    scale-out).
+    """
+    noted = {entry.claim for entry in world.entries}
+    left = {store.address for store in view.stores if store.retired}
+    return [slot for slot in places if slot.claim_name in noted or slot.address in left]
+
+
+def missing_members(world: Snapshot, view: PdView) -> list[Slot]:
+    """Ordinals that PD does not list: removed and not yet back, or never joined."""
+    names = {member.name for member in view.members}
+    return [s for s in world.slots if s.component is Component.PD and s.name not in names]
+
+
+def several_members(
+    members: Sequence[Member], world: Snapshot, view: PdView, policy: Policy
+) -> Plan[Step]:
+    """More than one is away: a restart or election settles itself, two readings that agree are for a person."""
+    if all(silent_member(one, world, view, policy, alone=False) is None for one in members):
+        return Plan(refusals=(advice.members_lost(members, view, world),))
+    return wait(
+        "members-away",
+        Subject("PD", world.release),
+        f"{len(members)} of {len(view.members)} members do not answer",
+        "all but one are healthy again",
+    )
+
+
+def half_joined_member(member: Member, world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """A member that was added and never came up, for longer than a join takes: removed by its id, since it has
+    no name.
+    """
+    subject = Subject("Member", str(member.id))
+    word = silent_member(member, world, view, policy)
+    if word is not None:
+        return wait(word.code, subject, f"it has no name yet: {word.words}", word.ends)
+    if (refusal := members_keep_majority(member, world, view)) is not None:
+        return Plan(refusals=(refusal,))
+    why = "it was added and never came up, and blocks every other join"
+    return Plan(actions=(remove_member(member, view.leader.id, why),))
+
+
+def silent_member_step(member: Member, world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """Confirm, ask the gates, note, remove."""
+    subject = Subject("Member", member.name)
+    slot = next((s for s in world.slots if s.name == member.name), None)
+    if slot is None:
+        return Plan(refusals=(advice.foreign_member(member, world),))
+    if on_network(slot):
+        return network_step(slot, subject, world, policy)
+    loss = kubernetes_loss(slot, world, policy)
+    if isinstance(loss, NotLost):
+        return wait(loss.code, subject, f"it does not answer, but {loss.words}", loss.ends)
+    word = silent_member(member, world, view, policy)
+    if word is not None:
+        return wait(word.code, subject, f"{loss.words}, but {word.words}", word.ends)
+    closed = closed_for_member(member, slot, world, view, policy)
+    if closed.waits or closed.refusals:
+        return closed
+    why = f"{loss.words}, and PD has no answer from it in two readings; {len(view.healthy)} other members are healthy"
+    noted = note_owner(slot, member_owner(member.id), why, world, view)
+    return noted or Plan(actions=(remove_member(member, view.leader.id, why),))
+
+
+def member_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """PD does not list this ordinal: empty its place, or wait for its pod to join."""
+    subject = Subject("Pod", slot.name, world.namespace)
+    claim = slot.claim
+    entry = world.entry(claim.volume if claim else None)
+    if entry is not None and entry.final:
+        return vacate(slot, entry, world, policy)
+    if claim is not None and claim.volume is not None and entry is None:
+        loss = kubernetes_loss(slot, world, policy)
+        if isinstance(loss, Lost):
+            return abandoned_by_member(slot, claim, claim.volume, loss, world, view, policy)
+        if slot.pod is not None and world.now - slot.pod.created > policy.pd_after:
+            return Plan(refusals=(advice.unlisted_member(slot, world),))
+    return await_pod(slot, "PD lists it as a healthy member", world, subject)
+
+
+def abandoned_by_member(
+    slot: Slot,
+    claim: Claim,
+    volume: Volume,
+    loss: Lost,
+    world: Snapshot,
+    view: PdView,
+    policy: Policy,
+) -> Plan[Step]:
+    """The disk died before its member joined, or a person removed the member: PD's members hold one and the
+    same content, so a disk whose name a healthy group does not list has nothing of its own.
+    """
+    if not volume.local:
+        return network_step(slot, Subject("Pod", slot.name, world.namespace), world, policy)
+    if len(view.healthy) < len(view.members):
+        return await_pod(slot, "all members are healthy", world, Subject("Pod", slot.name))
+    why = f"{loss.words}, and PD, with all its members healthy, does not list {slot.name}"
+    owner = f"member {slot.name}"
+    return Plan(
+        actions=(mark(slot, claim, volume, owner, view, EntryState.REMOVED, why, world.namespace),)
+    )
+
+
+# --- Stores --------------------------------------------------------------------------------------
+
+
+def stores_step(world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """A place that was begun first; then a store that we let drain; then one that is silent."""
+    vacant = vacant_places(world, view)
+    places = both(*(store_place(slot, world, view, policy) for slot in vacant))
+    leaving = [s for s in view.stores if s.state is StoreState.OFFLINE]
+    store = store_in_question(view, world.entries)
+    if store is None or begun(vacant, world, view):
+        return both(places, *(draining(s, world) for s in leaving))
+    slot = next((s for s in world.slots if s.address == store.address), None)
+    if slot is None:
+        return both(places, Plan(refusals=(advice.no_slot(store, world),)))
+    if store.state is StoreState.OFFLINE and spare(store, view):
+        return both(places, draining(store, world))
+    return both(places, silent_store_step(store, slot, world, view, policy))
+
+
+def vacant_places(world: Snapshot, view: PdView) -> list[Slot]:
+    """Ordinals whose address no live store holds: retired and not yet replaced, or never registered."""
+    held = {store.address for store in live(view.stores)}
+    return [s for s in world.slots if s.component is Component.TIKV and s.address not in held]
+
+
+def store_in_question(view: PdView, entries: Sequence[Entry]) -> Store | None:
+    """The one store that the next step could be about: silent, or Offline by our own hand. The lowest id of
+    several.
+    """
+    noted = {entry.owner for entry in entries if not entry.final}
+    return min(
+        (
+            store
+            for store in live(view.stores)
+            if (store.state not in (StoreState.UP, StoreState.OFFLINE))
+            or (store.state is StoreState.OFFLINE and store_owner(store.id) in noted)
+        ),
+        key=lambda store: store.id,
+        default=None,
+    )
+
+
+def spare(store: Store, view: PdView) -> bool:
+    """Whether the other TiKV stores can take its regions: PD then moves them itself."""
+    copies = view.replication.max_replicas if view.replication else None
+    return copies is not None and len(up_voters(view, store.id)) >= copies
+
+
+def silent_store_step(
+    store: Store, slot: Slot, world: Snapshot, view: PdView, policy: Policy
+) -> Plan[Step]:
+    """Confirm, ask the gates, note, retire."""
+    subject = Subject("Store", str(store.id))
+    if on_network(slot):
+        return network_step(slot, subject, world, policy)
+    loss = kubernetes_loss(slot, world, policy, store.last_heartbeat_ns)
+    if isinstance(loss, NotLost):
+        several = others_up(view, store.id, world, policy)
+        if isinstance(several, Refusal):
+            return Plan(refusals=(several,))
+        words = f"PD calls it {store.state_name}, but {loss.words}"
+        return wait(loss.code, subject, words, loss.ends)
+    word = silent_store(store, world, view, policy, loss.silence)
+    if word is not None:
+        return wait(word.code, subject, f"{loss.words}, but {word.words}", word.ends)
+    closed = closed_for_store(store, slot, world, view, policy)
+    if closed.waits or closed.refusals:
+        return closed
+    force = not spare(store, view)
+    rest = len(up_voters(view, store.id))
+    why = (
+        f"{loss.words}, and PD has heard nothing of it in two readings while all others moved; {rest} other TiKV "
+        f"stores are Up"
+        + (", too few to take its regions" if force else " and can take its regions")
+    )
+    noted = note_owner(slot, store_owner(store.id), why, world, view)
+    return noted or Plan(actions=(retire_store(store, force, view.leader.id, why),))
+
+
+def draining(store: Store, world: Snapshot) -> Plan[Step]:
+    """Offline: PD is moving its regions. Alive or dead it reads the same; nothing is left for us to do."""
+    ours = any(entry.owner == store_owner(store.id) for entry in world.entries)
+    why = "a store that is gone" if ours else "a store that somebody retired"
+    return wait(
+        "draining",
+        Subject("Store", str(store.id)),
+        f"PD is moving {store.region_count} regions away from it, {why}",
+        "PD calls it Tombstone",
+    )
+
+
+def store_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
+    """No live store at this address: empty the place, or wait for the new pod to register."""
+    subject = Subject("Pod", slot.name, world.namespace)
+    claim = slot.claim
+    entry = world.entry(claim.volume if claim else None)
+    if entry is not None and entry.final:
+        owner = next((s for s in view.stores if store_owner(s.id) == entry.owner), None)
+        held = may_let_go(owner, world, view, policy) if owner is not None else None
+        return reasons(held) if held is not None else vacate(slot, entry, world, policy)
+    if claim is not None and claim.volume is not None and entry is None:
+        loss = kubernetes_loss(slot, world, policy)
+        if isinstance(loss, Lost):
+            return abandoned_by_store(slot, claim, claim.volume, loss, world, view, policy)
+    return await_pod(slot, "PD calls its store Up", world, subject)
+
+
+def may_let_go(store: Store, world: Snapshot, view: PdView, policy: Policy) -> Reason | None:
+    """Whether a retired store's disk may be given up: once its regions are whole elsewhere, or while all
+    others are Up.
+
+    A second loss stops that: what lies on the first one's disk, though retired, may be the last help a person has.
+    """
+    if store.state is StoreState.TOMBSTONE:
+        return None
+    return others_up(view, store.id, world, policy)
+
+
+def abandoned_by_store(
+    slot: Slot,
+    claim: Claim,
+    volume: Volume,
+    loss: Lost,
+    world: Snapshot,
+    view: PdView,
+    policy: Policy,
+) -> Plan[Step]:
+    """The new disk died before its store registered, or a person retired the store: whose data is it?
+
+    A retired store at this very address answers that: what lies on the volume is its data, or that of a
+    process which PD has never heard of. Without such a record nobody can tell.
+    """
+    if not volume.local:
+        return network_step(slot, Subject("Pod", slot.name, world.namespace), world, policy)
+    retired = [s for s in view.stores if s.address == slot.address and s.retired]
+    if not retired:
+        return Plan(refusals=(advice.unknown_claim(slot, volume, world),))
+    store = max(retired, key=lambda s: s.id)
+    why = f"{loss.words}, and PD knows only retired stores at {slot.address}"
+    owner = store_owner(store.id)
+    state = last_word(store)
+    return Plan(actions=(mark(slot, claim, volume, owner, view, state, why, world.namespace),))

@@ -3,8 +3,9 @@
     with progress.step("tools: kubernetes v1.36.3") as step:
         step.at("412 of 1830 packages")
 
-A step of less than two seconds prints nothing. On a terminal its line is rewritten in place; elsewhere (CI logs) a new
-line comes now and then, so that a reader can tell slow from dead. Standard library only.
+A step of less than two seconds prints nothing, and of steps within steps only the innermost speaks. On a terminal its
+line is rewritten in place; elsewhere (CI logs) a new line comes now and then, so that a reader can tell slow from
+dead. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ QUIET_SECONDS = 2.0
 TERMINAL_SECONDS = 0.25
 LOG_SECONDS = 15.0
 
+_under_way: list[Step] = []
+
 
 class Step:
     """One step under way. `at` may be called as often as wished, from any thread."""
@@ -32,6 +35,7 @@ class Step:
         self._started = time.monotonic()
         self._printed = False
         self._done = threading.Event()
+        _under_way.append(self)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -43,6 +47,7 @@ class Step:
         """End the step. Prints only if the step was slow enough to have been announced."""
         self._done.set()
         self._thread.join()
+        _under_way.remove(self)
         if self._printed:
             end = f"{self.what}: {outcome} after {self._elapsed()}"
             self._stream.write(f"\r\033[K{end}\n" if self._terminal else f"{end}\n")
@@ -55,12 +60,14 @@ class Step:
     def _watch(self) -> None:
         wait = QUIET_SECONDS
         while not self._done.wait(wait):
+            if _under_way[-1] is not self:
+                continue
+            wait = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
             self._printed = True
             line = ", ".join(part for part in (self._far, self._elapsed()) if part)
             text = f"{self.what}: {line}"
             self._stream.write(f"\r\033[K{text}" if self._terminal else f"{text}\n")
             self._stream.flush()
-            wait = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
 
 
 @contextmanager

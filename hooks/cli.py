@@ -17,6 +17,7 @@ from hooks.kube import KubeError
 # subcommand → (module, one line of help)
 JOBS: dict[str, tuple[str, str]] = {
     "boot": ("hooks.boot.job", "decide how this member or store starts (init container)"),
+    "check": ("hooks.check.job", "ask the database by SQL and PD for its stores (helm test)"),
     "cleanup": ("hooks.cleanup.job", "remove what nothing needs any more"),
     "disks": ("hooks.disks.job", "probe this node's disks, publish them, wipe what was released"),
     "doctor": ("hooks.doctor.job", "say why a pod is pending and what a plan would do"),

@@ -62,3 +62,8 @@ RECORD_REBOOTSTRAP_KEY = "rebootstrap"
 def record(release: str) -> str:
     """The record's ConfigMap: `<release>-cluster`. `clusterId` in it is PD's, in decimal digits."""
     return f"{release}-cluster"
+
+
+def scale_permit(release: str) -> str:
+    """ConfigMap with the smaller numbers of replicas that are allowed just now: StatefulSet → number."""
+    return f"{release}-scale-permit"

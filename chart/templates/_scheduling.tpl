@@ -29,3 +29,12 @@ topologySpreadConstraints:
   {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Where a job's pods may run: nodeSelector, tolerations, priorityClassName of `hooks`; nothing when none is set. Takes $. */}}
+{{- define "tidb.hooksScheduling" -}}
+{{- $set := dict }}
+{{- range $key := list "nodeSelector" "tolerations" "priorityClassName" }}
+{{- with get $.Values.hooks $key }}{{ $_ := set $set $key . }}{{ end }}
+{{- end }}
+{{- with $set }}{{ toYaml . }}{{ end }}
+{{- end }}

@@ -1,0 +1,1 @@
+"""check: `helm test`. Does the database answer, and is every store Up?"""

@@ -1,0 +1,1 @@
+"""scale: says, before anything is changed, what a change of replicas would take away."""

@@ -1,4 +1,4 @@
-"""`python -m hooks scale`: the pre-install and pre-upgrade Job. Argo CD calls every sync both, so it reads what is live."""
+"""`python -m hooks scale`: the pre-install and pre-upgrade Job. Argo CD calls every sync both: it reads live state."""
 
 from __future__ import annotations
 

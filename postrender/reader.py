@@ -44,7 +44,6 @@ _CORE_SCALARS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "timestamp", "binary")
 )
 _COLLECTIONS: Final = frozenset({None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_MERGE: Final = Token("<<")
 
 
 class _NoKey:
@@ -89,15 +88,11 @@ class Reader:
         except yaml.MarkedYAMLError as error:
             raise _unreadable(chunk, error) from error
         except yaml.reader.ReaderError as error:
-            raise StreamError(
-                f"character U+{ord(str(error.character)[0]):04X} is not allowed in YAML"
-                if isinstance(error.character, str) and error.character
-                else f"{error.reason}",
-                document=chunk.number,
-                line=chunk.line + 1,
-                source=chunk.source,
-                remedy="write it as an escape in double quotes",
-            ) from error
+            before = chunk.text.encode()[: error.position].decode("utf-8", "ignore")
+            line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+            problem = f"character U+{int(error.character):04X} is not allowed in YAML"
+            remedy = "write it as an escape in double quotes"
+            raise _error(chunk, line, column, problem, remedy) from error
 
     def _read(self, chunk: Chunk) -> Content:
         parser = Parser(chunk.text)
@@ -144,7 +139,7 @@ class Reader:
                 key, anchor = _NO_KEY, event.anchor
                 continue
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                if kind is MappingEndEvent and _MERGE in container:
+                if "<<" in container and _merges(container):
                     _merge(container, chunk, event)
                 value = container
                 if anchor is not None:
@@ -213,9 +208,16 @@ def _tagged(tag: str, value: str) -> Value:
     return Token(value, f"{name} {quoted(value)}")
 
 
+def _merges(container: Any) -> bool:
+    """Whether a mapping has a merge key; a quoted "<<" is a key as any other."""
+    return type(container) is dict and any(
+        type(key) is Token and key.written == "<<" for key in container
+    )
+
+
 def _merge(container: Mapping, chunk: Chunk, event: Any) -> None:
     """`<<: *anchor` and `<<: [*first, *second]`: own keys win, then the first mapping that has the key."""
-    merged = container.pop(_MERGE)
+    merged = container.pop("<<")
     for part in merged if isinstance(merged, list) else [merged]:
         if not isinstance(part, dict):
             raise _refused(chunk, event, "'<<' merges something that is no mapping")
@@ -263,7 +265,9 @@ def _unreadable(chunk: Chunk, error: yaml.MarkedYAMLError) -> StreamError:
     remedy = ""
     lines = chunk.text.splitlines()
     shown = lines[line] if line < len(lines) else ""
-    if "\t" in shown[: column + 1]:
+    if problem == "did not find expected <document start>":
+        remedy = "Helm and kubectl drop what follows '...': put a line '---' before it"
+    elif "\t" in shown[: column + 1]:
         remedy = "a tab can't indent YAML: use spaces"
     elif "\ufeff" in shown:
         remedy = "a byte order mark stands here: only the first character of a stream may be one; remove it"

@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-_REFERENCE = re.compile(
-    r"(?P<name>[A-Za-z0-9.\-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}))?"
-    r"(?:@(?P<digest>sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
-)
-_PATH = re.compile(
-    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
-)
+_REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?(?::[0-9]+)?")
+_NAME = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_NAME}(?:/{_NAME})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
@@ -32,19 +28,25 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Raises ImageReferenceError. `busybox` is docker.io/library/busybox, as in Docker and containerd."""
-        found = _REFERENCE.fullmatch(text)
-        if not found:
-            raise ImageReferenceError(f"{text!r} is no image reference")
-        first, slash, rest = found["name"].partition("/")
+        named, at, digest = text.partition("@")
+        # A colon behind the last slash starts a tag; one before it, a registry's port.
+        head, colon, tag = named.rpartition(":")
+        if not colon or "/" in tag:
+            head, colon, tag = named, "", ""
+        first, slash, rest = head.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost"):
             registry, path = first, rest
         else:
-            registry, path = "docker.io", found["name"] if slash else f"library/{found['name']}"
-        if not _PATH.fullmatch(path):
-            raise ImageReferenceError(
-                f"{text!r} is no image reference: {path!r} has characters that no name may have"
-            )
-        return cls(registry, path, found["tag"] or "", found["digest"] or "")
+            registry, path = "docker.io", head if slash else f"library/{head}"
+        for given, part, pattern in (
+            (True, registry, _REGISTRY),
+            (True, path, _PATH),
+            (colon, tag, _TAG),
+            (at, digest, DIGEST),
+        ):
+            if given and not pattern.fullmatch(part):
+                raise ImageReferenceError(f"{text!r} is no image reference: {part!r} is wrong")
+        return cls(registry, path, tag, digest)
 
     @property
     def repository(self) -> str:

@@ -1,0 +1,69 @@
+"""Run the post-renderer in this process, as the tests of rules need it: text and configuration in, outcome out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from postrender import config
+from postrender.engine import Pass
+from postrender.findings import Severity
+from schema.names import API_VERSION
+
+
+@dataclass
+class Outcome:
+    output: str
+    done: Pass
+
+    def told(self, severity: Severity) -> list[str]:
+        """`Kind name path: message; remedy [rule/code]` of each finding."""
+        return [str(item) for item in self.done.findings.of(severity)]
+
+    @property
+    def refusals(self) -> list[str]:
+        return self.told(Severity.REFUSAL)
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.told(Severity.WARNING)
+
+    @property
+    def notes(self) -> list[str]:
+        return self.told(Severity.NOTE)
+
+    @property
+    def changes(self) -> list[str]:
+        return [
+            f"{it.path}: {it.before} -> {it.after}" for it in self.done.findings.of(Severity.CHANGE)
+        ]
+
+
+def release(stream: str, base: Path = Path(), **rules: Any) -> Outcome:
+    """Pass a stream through. Rules by keyword; `only="guaranteed"` turns all others off."""
+    only = rules.pop("only", None)
+    sections: dict[str, Any] = {name.replace("_", "-"): value for name, value in rules.items()}
+    if only:
+        for rule in config.RULES:
+            if rule.name != only:
+                sections[rule.name] = {"enabled": False}
+    body = {"apiVersion": API_VERSION, "kind": config.KIND, "rules": sections}
+    config.check(body, "postrender.config.schema.yaml", "test")
+    done = Pass(lambda _: config.rules(body, base))
+    output = done.run(stream.encode()).decode()
+    done.finish()
+    return Outcome(output, done)
+
+
+def pod(containers: str, kind: str = "Deployment", name: str = "db", extra: str = "") -> str:
+    """A workload with these containers (indented by 8) and more of its pod's spec (by 6)."""
+    return f"""apiVersion: apps/v1
+kind: {kind}
+metadata:
+  name: {name}
+spec:
+  template:
+    spec:
+{extra}      containers:
+{containers}"""

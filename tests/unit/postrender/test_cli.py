@@ -1,0 +1,312 @@
+"""The command as users meet it: stdout, stderr, exit codes, reports. Each run is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from hooks import engine
+from postrender import cli, config
+from tests.unit.postrender.release import pod
+
+ROOT = Path(cli.__file__).parent.parent
+GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+HALF = pod("      - {name: c, image: x:1, resources: {limits: {cpu: 1, memory: 1Gi}}}\n")
+BARE = "# Source: t/a.yaml\n" + pod("      - {name: c, image: x:1}\n")
+BAD = GOOD + "---\n# Source: t/b.yaml\na: [\n"
+
+
+def run(
+    *arguments: str, stdin: str = "", cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    base = {key: value for key, value in os.environ.items() if not key.startswith("TIDB_")}
+    return subprocess.run(
+        [sys.executable, "-m", "postrender", *arguments],
+        input=stdin, capture_output=True, text=True, cwd=cwd, check=False, timeout=60,
+        env={**base, "PYTHONPATH": str(ROOT), **environment},
+    )  # fmt: skip
+
+
+def report(path: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(path.read_text())
+    jsonschema.Draft7Validator(config.schema_of("postrender.report.schema.yaml")).validate(body)
+    return body
+
+
+def test_exit_codes_are_the_projects() -> None:
+    assert {code.name: code.value for code in cli.Exit}.items() <= {
+        code.name: code.value for code in engine.Exit
+    }.items()
+
+
+def test_done(tmp_path: Path) -> None:
+    done = run("--report", str(tmp_path / "r.json"), stdin=GOOD)
+    assert (done.returncode, done.stdout, done.stderr) == (0, GOOD, "")
+    body = report(tmp_path / "r.json")
+    assert body["verdict"] == "unchanged"
+    assert (
+        body["summary"]
+        == "nothing to change in 1 document; the release asks for 0 CPU and 0 memory"
+    )
+
+
+def test_changed(tmp_path: Path) -> None:
+    done = run("--report", str(tmp_path / "r.json"), stdin=HALF)
+    assert (done.returncode, done.stderr) == (0, "")
+    body = report(tmp_path / "r.json")
+    assert (body["verdict"], body["counts"]["changes"]) == ("changed", 2)
+    assert body["summary"] == "1 document of 1 changed; the release asks for 1 CPU and 1Gi memory"
+    assert body["objects"][0]["findings"][0] == {
+        "rule": "guaranteed",
+        "code": "fill",
+        "severity": "change",
+        "path": "spec.template.spec.containers[c].resources.requests.cpu",
+        "message": "container 'c' named only a limit for cpu",
+        "after": "1",
+    }
+
+
+def test_refused_leaves_comments_only(tmp_path: Path) -> None:
+    done = run("--report", str(tmp_path / "r.json"), stdin=BARE)
+    assert done.returncode == cli.Exit.REFUSED
+    assert done.stdout.splitlines()[0] == (
+        "# tidb-postrender refused: 2 refusals in 1 object; nothing was released"
+    )
+    assert all(line.startswith("# ") for line in done.stdout.splitlines())
+    assert done.stderr.splitlines()[0] == (
+        "tidb-postrender: refused: 2 refusals in 1 object; nothing was released"
+    )
+    assert done.stderr.splitlines()[1].startswith(
+        "  - Deployment db (t/a.yaml) spec.template.spec.containers[c]"
+    )
+    assert report(tmp_path / "r.json")["counts"]["refusals"] == 2
+
+
+def test_a_refusals_comment_cannot_be_escaped_from() -> None:
+    evil = BARE.replace("name: db", 'name: "db\\nkind: Evil\\r--- x"')
+    done = run(stdin=evil)
+    assert done.returncode == cli.Exit.REFUSED
+    assert all(line.startswith("# ") for line in done.stdout.splitlines())
+
+
+def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
+    done = run("--report", str(tmp_path / "r.json"), stdin=BAD)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "tidb-postrender: error: document 2 (t/b.yaml), line 7, column 1: no YAML: did not find"
+    )
+    body = report(tmp_path / "r.json")
+    assert body["verdict"] == "error"
+    assert (body["error"]["document"], body["error"]["line"]) == (2, 7)
+    assert body["error"]["message"].startswith("no YAML: did not find expected node content")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\x01", b"\xff\xfe", b"[" * 100_000, b"a: \xff"])
+def test_no_input_makes_a_partial_output(data: bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "postrender"],
+        input=data,
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"tidb-postrender: error: ")
+    assert b"Traceback" not in done.stderr
+
+
+def test_warnings_go_to_stderr_and_let_the_stream_through() -> None:
+    done = run(stdin=HALF.replace("x:1", "x:latest"))
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "tidb-postrender: warning: Deployment db spec.template.spec.containers[c].image: "
+    )
+    assert "requests:" in done.stdout
+
+
+def test_many_refusals_are_cut_on_stderr_only() -> None:
+    stream = "---\n".join(pod("      - {name: c}\n", name=f"d{n}") for n in range(30))
+    done = run(stdin=stream)
+    assert (
+        done.stderr.splitlines()[-1] == "  … and 40 more: all are in the report (--report FILE.md)"
+    )
+    assert len(done.stdout.splitlines()) == 61
+
+
+def test_the_report_as_markdown_and_sarif(tmp_path: Path) -> None:
+    run("--report", str(tmp_path / "r.md"), stdin=BARE + "---\n" + HALF)
+    text = (tmp_path / "r.md").read_text()
+    assert text.startswith(
+        "# tidb-postrender: refused\n\nrefused: 2 refusals in 2 objects; nothing was released.\n"
+    )
+    assert "## 2 refusals\n" in text
+    assert (
+        "| Deployment db | spec.template.spec.containers[c].resources.requests.cpu | `1`: container 'c' named"
+        in text
+    )
+    run("--report", str(tmp_path / "r.sarif"), stdin=BARE)
+    log = json.loads((tmp_path / "r.sarif").read_text())
+    result = log["runs"][0]["results"][0]
+    assert (result["ruleId"], result["level"]) == ("guaranteed/absent", "error")
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 2}
+    assert log["runs"][0]["tool"]["driver"]["rules"] == [{"id": "guaranteed/absent"}]
+
+
+def test_an_error_in_markdown_and_sarif(tmp_path: Path) -> None:
+    for name in ("r.md", "r.sarif"):
+        assert run("--report", str(tmp_path / name), stdin=BAD).returncode == 1
+    assert "document 2 (t/b.yaml), line 7" in (tmp_path / "r.md").read_text()
+    result = json.loads((tmp_path / "r.sarif").read_text())["runs"][0]["results"][0]
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 7}
+
+
+def test_a_report_that_cannot_be_written_keeps_the_stream_back(tmp_path: Path) -> None:
+    target = tmp_path / "none" / "r.json"
+    done = run("--report", str(target), stdin=GOOD)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"tidb-postrender: error: the report {target} can't be written: No such file or directory;"
+        " nothing was released\n"
+    )
+
+
+def test_a_report_needs_a_known_form() -> None:
+    done = run("--report", "r.txt", stdin=GOOD)
+    assert done.returncode == 2
+    assert "'r.txt' has to end in .json, .md, .sarif" in done.stderr
+    done = run(stdin=GOOD, TIDB_POSTRENDER_REPORT="r.txt")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "$TIDB_POSTRENDER_REPORT: r.txt has to end in .json, .md, .sarif" in done.stderr
+
+
+def test_options_by_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "apiVersion: helm-tidb.io/v1\nkind: PostRender\nrules: {labels: {labels: {team: db}}}\n"
+    )
+    done = run(
+        stdin=GOOD, cwd=tmp_path, TIDB_POSTRENDER_CONFIG="c.yaml", TIDB_POSTRENDER_REPORT="r.json"
+    )
+    assert "team: db" in done.stdout
+    assert report(tmp_path / "r.json")["counts"]["changes"] == 1
+
+
+def test_two_configurations_are_one_too_many(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("apiVersion: helm-tidb.io/v1\nkind: PostRender\n")
+    function = "functionConfig: {apiVersion: helm-tidb.io/v1, kind: PostRender}\n"
+    items = "items: [{apiVersion: v1, kind: X}]\n"
+    stream = f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\n{function}{items}"
+    done = run("--config", "c.yaml", stdin=stream, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "two configurations, c.yaml and the function's own: give one" in done.stderr
+
+
+def test_a_closed_stdout_is_an_error() -> None:
+    stream = GOOD + "data: {a: " + "x" * 1_000_000 + "}\n"
+    program = subprocess.Popen(
+        [sys.executable, "-m", "postrender"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert program.stdout
+    program.stdout.close()
+    _, said = program.communicate(stream.encode(), timeout=60)
+    assert program.returncode == 1
+    assert said == b"tidb-postrender: error: stdout can't be written: Broken pipe\n"
+
+
+def test_check_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    (tmp_path / "b.yaml").write_text(BARE)
+    done = run("check", "a.yaml", "b.yaml", cwd=tmp_path)
+    assert done.returncode == cli.Exit.REFUSED
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(
+        "refusal: b.yaml:2: Deployment db (t/a.yaml) spec.template.spec.containers[c].resources: "
+    )
+    assert lines[-1] == "refused: 2 refusals in 2 objects"
+    assert done.stderr == ""
+
+
+def test_check_can_fail_on_what_would_change() -> None:
+    done = run("check", stdin=HALF)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "1 document of 1 would change; the release asks for 1 CPU and 1Gi memory\n",
+    )
+    done = run("check", "--fail-on", "change", stdin=HALF)
+    assert done.returncode == cli.Exit.REFUSED
+    assert done.stdout.startswith(
+        "change: stdin:1: Deployment db spec.template.spec.containers[c].resources"
+    )
+
+
+def test_check_of_bad_input_and_of_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(BAD)
+    done = run("check", "a.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tidb-postrender: error: a.yaml: document 2 (t/b.yaml), line 7")
+    done = run("check", "none.yaml", cwd=tmp_path)
+    assert (
+        done.stderr
+        == "tidb-postrender: error: none.yaml: can't be read: No such file or directory\n"
+    )
+
+
+def test_check_sees_files_as_one_release(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {name}}}\nspec: {{hostPath: {{path: /d}}}}\n"
+        )
+    done = run("check", "a.yaml", "b.yaml", cwd=tmp_path)
+    assert (
+        "refusal: b.yaml:1: PersistentVolume b spec.hostPath.path: /d: this is the folder of"
+        in done.stdout
+    )
+
+
+def test_lock_writes_what_the_list_knows(tmp_path: Path) -> None:
+    digest = "sha256:" + "a" * 64
+    (tmp_path / "list").write_text(f"x:1 {digest}\n")
+    done = run("lock", "--digests", "list", "--output", "lock.yaml", stdin=HALF, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f'"docker.io/library/x:1": "{digest}"' in (tmp_path / "lock.yaml").read_text()
+    done = run("lock", stdin=HALF)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no digest is known for\n  docker.io/library/x:1\n" in done.stderr
+    done = run("lock", stdin=HALF.replace("x:1", "'x y'"))
+    assert "spec.template.spec.containers[c].image: 'x y' is no image reference" in done.stderr
+
+
+def test_rules_lists_every_rule_and_parameter() -> None:
+    lines = run("rules").stdout.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
+        rule.name for rule in config.RULES
+    ]
+    assert "                  localClasses: [tidb-local]" in lines
+
+
+def test_helm_plugin_is_a_plugin_folder() -> None:
+    folder = Path(run("helm-plugin").stdout.strip())
+    assert (folder / "plugin.yaml").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["lock"], ["rules"], ["helm-plugin"]])
+def test_every_command_has_help(command: list[str]) -> None:
+    done = run(*command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: tidb-postrender")
+
+
+def test_the_package_needs_no_hooks() -> None:
+    code = "import sys; sys.modules['hooks'] = None; sys.modules['kubernetes'] = None; import postrender.cli"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

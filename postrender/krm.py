@@ -6,9 +6,9 @@ an exec or container function; any other caller that knows the specification doe
 
 from __future__ import annotations
 
-from postrender import quantity
 from postrender.findings import Finding, Findings, Severity
 from postrender.values import Mapping, Token, Value, dig, text
+from schema import quantity
 
 _SEVERITIES = {
     Severity.REFUSAL: "error",

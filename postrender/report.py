@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from postrender import quantity
 from postrender.engine import Pass
 from postrender.errors import OutputError, PostrenderError, StreamError
 from postrender.findings import Amount, Finding, Findings, Severity, Subject, plural
+from schema import quantity
 from schema.names import API_VERSION
 
 _SARIF_LEVELS = {Severity.REFUSAL: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from postrender import quantity
 from postrender.findings import Amount, Finding, Severity, Totals
 from postrender.manifest import Container, Manifest, PodSpec, Selection
 from postrender.values import Mapping, Value, mapping, text
+from schema import quantity
 
 _NEEDED = ("cpu", "memory")
 

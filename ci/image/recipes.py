@@ -119,7 +119,14 @@ RECIPES: dict[str, Recipe] = {
             busybox=True,
             without=_NOT_OF_PYTHON,
             programs={"usr/local/bin/etcd": "etcd"},
-            links={"usr/bin/python": "python3.11", "usr/bin/python3": "python3.11"},
+            links={
+                "usr/bin/python": "python3.11",
+                "usr/bin/python3": "python3.11",
+                # Where PingCAP's images have theirs.
+                "pd-server": "usr/local/bin/pd-server",
+                "tikv-server": "usr/local/bin/tikv-server",
+                "tidb-server": "usr/local/bin/tidb-server",
+            },
             code=("tests/standin",),
             scripts={
                 name: f'#!/bin/sh\nexec python -m tests.standin {name} "$@"\n'

@@ -89,8 +89,10 @@ class Clockwork:
             await cluster.put_regions(*changed)
 
     def _silent(self) -> set[int]:
-        wait = self._cluster.clock.wait(SILENT_AFTER)
-        return {s for s in self._cluster.stores if self._cluster.silence(s) > wait}
+        """Stores that nobody hears: not since long, or not in this term yet."""
+        cluster = self._cluster
+        wait = cluster.clock.wait(SILENT_AFTER)
+        return {s for s in cluster.stores if s not in cluster.heard or cluster.silence(s) > wait}
 
     def _peer_down_after(self, store_id: int) -> float:
         stats = self._cluster.stats.get(store_id)

@@ -102,7 +102,8 @@ class Cluster:
             store.persisted_heartbeat = max(store.persisted_heartbeat, old.persisted_heartbeat)
         self.stores[store.id] = store
         if store.id not in self.limits:
-            await self.set_limit([store.id], add=15.0, remove=15.0)
+            pace = 30.0 if store.is_tiflash else 15.0
+            await self.set_limit([store.id], add=pace, remove=pace)
 
     async def put_regions(self, *regions: Region) -> None:
         for some in range(0, len(regions), 100):

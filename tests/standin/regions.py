@@ -15,6 +15,7 @@ from typing import Any
 from tests.standin.model import Peer, Region, State, Store
 
 IN_FLIGHT_PER_STORE = 4  # snapshots that one store receives at a time
+LEADER_TOLERANCE = 3  # the same for leaders
 BALANCE_TOLERANCE = 3  # peers by which two stores may differ before balance-region moves one
 
 
@@ -145,7 +146,7 @@ def _to_replace(world: World, region: Region, peer: Peer) -> bool:
 
 def _on_fullest(world: World, region: Region) -> Peer:
     held = peer_counts(world.regions.values())
-    return max(region.voters, key=lambda p: (p.id != region.leader, held[p.store_id], p.store_id))
+    return max(region.voters, key=lambda p: (held[p.store_id], p.id != region.leader, p.store_id))
 
 
 def _balance(world: World, region: Region, taken: Counter[int]) -> Operator | None:
@@ -177,16 +178,19 @@ def report(
     their leaders. Without a majority nobody reports and the record stays as it was, stale: PD's own trap. `offline`
     is looked at only when something else in the report changed: the other one.
     """
-    if answering(region, silent) < region.majority:
-        return region
     leader = next((p for p in region.voters if p.id == region.leader), None)
-    if leader is None or leader.store_id in silent or leader.store_id in shunned:
+    if answering(region, silent) < region.majority:
+        if leader is None or leader.store_id in silent:
+            return region
+    elif leader is None or leader.store_id in silent or leader.store_id in shunned:
         able = [p for p in region.voters if p.store_id not in silent]
         wanted = [p for p in able if p.store_id not in shunned]
         if wanted:
             leader = min(wanted, key=lambda p: (leaders[p.store_id], p.store_id))
         elif leader is None or leader.store_id in silent:
             leader = able[0]
+    else:
+        leader = _balanced_leader(region, leader, silent, shunned, leaders)
     reported = replace(
         region,
         leader=leader.id if leader else None,
@@ -194,6 +198,20 @@ def report(
         pending=tuple(p.id for p in region.learners),
     )
     return refreshed(reported, stores) if reported != region else region
+
+
+def _balanced_leader(
+    region: Region,
+    leader: Peer,
+    silent: Collection[int],
+    shunned: Collection[int],
+    leaders: Counter[int],
+) -> Peer:
+    """balance-leader: another voter's store, if it has fewer leaders by LEADER_TOLERANCE or more."""
+    able = [p for p in region.voters if p.store_id not in silent and p.store_id not in shunned]
+    least = min(able, key=lambda p: (leaders[p.store_id], p.store_id))
+    gap = leaders[leader.store_id] - leaders[least.store_id]
+    return least if gap >= LEADER_TOLERANCE else leader
 
 
 def refreshed(region: Region, stores: Mapping[int, Store]) -> Region:

@@ -12,11 +12,12 @@ import os
 import re
 import threading
 import uuid as uuid_module
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hooks.disks import marker
 from hooks.disks.marker import Marker
+from hooks.disks.mountinfo import Mount
 
 _FOLDER = re.compile(r"tv-[0-9a-f]{16}-g[1-9][0-9]*")
 _WIPING = re.compile(r"tv-[0-9a-f]{16}-g[1-9][0-9]*\.wiping")
@@ -63,21 +64,27 @@ class MountChangedError(Exception):
     """Another file system is at the path now than the mount table said."""
 
 
-def open_root(path: str, mount_id: int) -> int:
+def open_root(mount: Mount) -> int:
     """A descriptor of a mounted disk's root folder: whatever is mounted or unmounted later, it stays on that disk.
 
     Raises MountChangedError when the path leads to another mount by now, above all to the root disk's empty folder
-    after an unmount.
+    after an unmount. The device is compared as well: the kernel gives the ids of gone mounts to new ones.
     """
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    folder = os.open(mount.point, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        found = mount_id_of(folder)
+        device = os.fstat(folder).st_dev
+        found = (mount_id_of(folder), f"{os.major(device)}:{os.minor(device)}")
     except BaseException:
         os.close(folder)
         raise
-    if found != mount_id:
+    # btrfs shows one number in the mount table and another to stat.
+    same_device = found[1] == mount.number or mount.kind == "btrfs"
+    if found[0] != mount.id or not same_device:
         os.close(folder)
-        raise MountChangedError(f"{path} leads to mount {found}, the mount table said {mount_id}")
+        raise MountChangedError(
+            f"{mount.point} leads to mount {found[0]} of device {found[1]}, "
+            f"the mount table said {mount.id} of {mount.number}"
+        )
     return folder
 
 
@@ -93,10 +100,10 @@ def mount_id_of(descriptor: int) -> int:
     raise OSError(errno.ENOTSUP, "the kernel gives no mnt_id", f"/proc/self/fdinfo/{descriptor}")
 
 
-def look(path: str, mount_id: int) -> Contents:
+def look(mount: Mount) -> Contents:
     """Read a mounted file system's root folder; writes nothing. An error of the disk is part of the answer."""
     try:
-        root = open_root(path, mount_id)
+        root = open_root(mount)
     except MountChangedError as error:
         return Contents(error=str(error))
     except OSError as error:
@@ -175,29 +182,29 @@ class Looker:
     at most one thread a mount, however long the disk hangs.
     """
 
-    def __init__(self, look_at: Callable[[str, int], Contents] = look) -> None:
+    def __init__(self, look_at: Callable[[Mount], Contents] = look) -> None:
         self._look_at = look_at
-        self._busy: set[int] = set()
+        self._busy: set[Mount] = set()
         self._changed = threading.Condition()
 
-    def look(self, mounts: Mapping[int, str], seconds: float) -> dict[int, Contents]:
-        """Mount id → what is at its path; a disk that has not answered after `seconds` gets an error that says so."""
-        answers: dict[int, Contents] = {}
+    def look(self, mounts: Iterable[Mount], seconds: float) -> dict[Mount, Contents]:
+        """What is on each; a disk that has not answered after `seconds` gets an error that says so."""
+        asked = list(mounts)
+        answers: dict[Mount, Contents] = {}
         silent = Contents(error=f"no answer within {seconds:g} s", broken=True)
         with self._changed:
-            new = [key for key in mounts if key not in self._busy]
+            new = [mount for mount in asked if mount not in self._busy]
             self._busy.update(new)
-        for key in new:
-            ask = threading.Thread(target=self._ask, args=(key, mounts[key], answers), daemon=True)
-            ask.start()
+        for mount in new:
+            threading.Thread(target=self._ask, args=(mount, answers), daemon=True).start()
         with self._changed:
             # Only the new ones are worth waiting for: one that hung through the last scan would use up this one too.
             self._changed.wait_for(lambda: not self._busy.intersection(new), timeout=seconds)
-            return {key: answers.get(key, silent) for key in mounts}
+            return {mount: answers.get(mount, silent) for mount in asked}
 
-    def _ask(self, key: int, path: str, answers: dict[int, Contents]) -> None:
-        contents = self._look_at(path, key)
+    def _ask(self, mount: Mount, answers: dict[Mount, Contents]) -> None:
+        contents = self._look_at(mount)
         with self._changed:
-            answers[key] = contents
-            self._busy.discard(key)
+            answers[mount] = contents
+            self._busy.discard(mount)
             self._changed.notify_all()

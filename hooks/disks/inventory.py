@@ -9,6 +9,7 @@ from typing import Any
 
 from hooks.disks import marker as markers
 from hooks.disks.marker import Marker
+from hooks.disks.mountinfo import Mount
 
 MIB = 1 << 20
 _MESSAGE = 1024
@@ -60,8 +61,8 @@ class Entry:
     wipe: WipeAnswer | None = None
     occupied: tuple[str, ...] = ()
     """The folders that are not empty; published as `empty`, the others."""
-    mount_id: int = 0
-    """Of the mount that was looked at; not published: it says nothing to others."""
+    mount: Mount | None = None
+    """That was looked at; not published: it says nothing to others."""
 
     @property
     def codes(self) -> frozenset[str]:

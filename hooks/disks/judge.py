@@ -81,7 +81,7 @@ def settle(
         exchanged = before is not None and before.looks[0] not in ("", entry.identity)
         if before and before.looks == sight.looks:
             sight = before
-        elif before and before.looks == looks(replace(entry, mount_id=0)):
+        elif before and before.looks == looks(replace(entry, mount=None)):
             # Known from the inventory that this agent wrote before it was restarted.
             sight = replace(sight, since=before.since)
         seen[key] = sight
@@ -102,7 +102,7 @@ def looks(entry: Entry) -> tuple[object, ...]:
         entry.fs_uuid,
         entry.capacity_bytes,
         codes,
-        entry.mount_id,
+        (entry.mount.id, entry.mount.number) if entry.mount else None,
     )
 
 
@@ -143,7 +143,7 @@ def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entr
         occupied=tuple(folder.name for folder in contents.folders if not folder.empty),
         foreign=(*contents.foreign, *_stray(candidate)),
         marker=contents.marker,
-        mount_id=mount.id,
+        mount=mount,
     )
     found = [
         *_of_the_mount(candidate, snapshot),

@@ -6,7 +6,7 @@ Nothing is judged here (`plan.py` does that), nothing is written, and no disk is
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from hooks.disks.host import Host, attribute, entries
 from hooks.disks.mountinfo import Mount
 from hooks.disks.stack import SECTOR_BYTES, Disk, Stack, Stacks
 
-LookAt = Callable[[Mapping[int, str]], Mapping[int, Contents]]
-"""Mount id → path, to mount id → what is there (`filesystem.Looker`)."""
+LookAt = Callable[[Iterable[Mount]], Mapping[Mount, Contents]]
+"""What is on each of these mounts (`filesystem.Looker`)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Snapshot:
     """Hardware units under mounts outside the discovery directory: the node's own system."""
     swaps: Mapping[str, str] = field(default_factory=dict)
     """Hardware unit or candidate path → the swap on it."""
+    missing: bool = False
+    """The discovery directory itself is not there."""
 
 
 def observe(host: Host, discovery: str, look: LookAt) -> Snapshot:
@@ -80,7 +82,7 @@ def observe(host: Host, discovery: str, look: LookAt) -> Snapshot:
         for point, layers in mountinfo.visible(mounts).items()
         if layers[0].below(discovery)
     }
-    contents = look({layers[0].id: point for point, layers in points.items()})
+    contents = look([layers[0] for layers in points.values()])
     mounted = [
         Candidate(
             path=point,
@@ -88,7 +90,7 @@ def observe(host: Host, discovery: str, look: LookAt) -> Snapshot:
             hidden=layers[1:],
             around=_around(point, points),
             stacks=_stacks_of(host, stacks, layers[0]),
-            contents=contents[layers[0].id],
+            contents=contents[layers[0]],
         )
         for point, layers in points.items()
     ]
@@ -106,6 +108,7 @@ def observe(host: Host, discovery: str, look: LookAt) -> Snapshot:
         others=_others(host, stacks, candidates),
         system_units=frozenset(disk.unit for stack in system for disk in stack.disks),
         swaps=_swaps(host, stacks, candidates),
+        missing=not os.path.isdir(discovery),
     )
 
 

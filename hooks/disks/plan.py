@@ -14,10 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hooks.disks.inventory import Entry, WipeAnswer
+from hooks.disks.marker import NAME, Marker
 from hooks.disks.requests import Request
 
 # Problems that do not stand in the way of clearing a disk: they are about offering it, or the request answers them.
 _CLEARABLE = frozenset({"changed", "dirty", "many-disks", "shared-disk", "too-small"})
+# The same when a person said "everything" of a disk that never carried a PV of this cluster: another cluster's disk.
+_CLEARABLE_BY_WORD = _CLEARABLE | {"marker"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ def why_not(entry: Entry, request: Request) -> WipeAnswer | None:
         )
     if not entry.steady:
         return refuse("not-steady", "it has not been seen unchanged for long enough yet")
-    forbidding = [p for p in entry.problems if p.code not in _CLEARABLE]
+    by_word = wipe.foreign and not wipe.pv_uid
+    allowed = _CLEARABLE_BY_WORD if by_word else _CLEARABLE
+    forbidding = [p for p in entry.problems if p.code not in allowed]
     if forbidding:
         return refuse("not-steady", "; ".join(problem.message for problem in forbidding))
     marker = entry.marker
@@ -125,13 +130,14 @@ def why_not(entry: Entry, request: Request) -> WipeAnswer | None:
                 f"{request.volume} helm-tidb.io/wipe=everything` clears them all the same",
             )
         return None
-    if (marker.volume, marker.generation) != (request.volume, request.generation):
+    theirs, ours = (marker.volume, marker.generation), (request.volume, request.generation)
+    if theirs != ours and not (by_word and not is_later(marker, request)):
         return refuse(
             "generation",
-            f"its marker is of {marker.volume}, generation {marker.generation}; "
-            f"{request.volume}, generation {request.generation} was meant",
+            f"its marker is of {marker.volume}, generation {marker.generation}; {request.volume}, generation "
+            f"{request.generation} was meant; if nobody needs what is on it, remove {entry.path}/{NAME} on the node",
         )
-    if marker.pv_uid != wipe.pv_uid:
+    if marker.pv_uid != wipe.pv_uid and not by_word:
         return refuse(
             "pv-uid",
             f"its marker names the PV with UID {marker.pv_uid or 'none'}; {wipe.pv_uid or 'none'} was meant",
@@ -140,6 +146,12 @@ def why_not(entry: Entry, request: Request) -> WipeAnswer | None:
     if foreign and not wipe.foreign:
         return refuse("dirty", "; ".join(foreign))
     return None
+
+
+def is_later(marker: Marker, request: Request) -> bool:
+    """The disk has gone on to a later generation of this volume than the request knows: no word of a person counts
+    then, for it may have been said of what lay there before."""
+    return marker.volume == request.volume and marker.generation > request.generation
 
 
 def _recorded(entry: Entry) -> WipeAnswer | None:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from hooks.disks import marker as markers
 from hooks.disks.filesystem import contents_of, mount_id_of
 from hooks.disks.marker import Marker, WipeRecord
+from hooks.disks.plan import is_later
 from hooks.disks.requests import Request
 
 _FITRIM = 0xC0185879  # linux/fs.h: struct fstrim_range {start, len, minlen}, 3 × u64
@@ -50,6 +51,8 @@ class Progress:
 
     removed_bytes: int = 0
     total_bytes: int = 0
+    begun: bool = False
+    """The checks are over and the marker says Running."""
     note: str = ""
     """What became of the trim."""
 
@@ -70,18 +73,10 @@ def clear(
     wipe = request.wipe
     if wipe is None:
         raise RefusedError("generation", f"no wipe of {request.folder} was asked for")
-    found = markers.read(root)
+    found = _marker(root, request)
     record = found.wipe if found else None
-    if record and record.done and _is_key(record, request) and found and _is_volume(found, request):
+    if record and record.done and _is_key(record, request):
         return
-    if found and (
-        not _is_volume(found, request)
-        or found.generation != wipe.generation
-        or found.pv_uid != wipe.pv_uid
-    ):
-        raise RefusedError(
-            "generation", f"the marker is of {found.folder}, PV {found.pv_uid or 'none'}"
-        )
     targets = _targets(root, request)
     if not wipe.foreign:
         _refuse_foreign(root, request)
@@ -98,6 +93,7 @@ def clear(
         if not proceed():
             raise WithdrawnError(wipe.folder)
         markers.write(root, replace(base, wipe=running))
+    progress.begun = True
     wiping = f"{wipe.folder}.wiping"
     if wipe.folder in targets:
         os.rename(wipe.folder, wiping, src_dir_fd=root, dst_dir_fd=root)
@@ -122,13 +118,32 @@ def clear(
     markers.write(root, replace(base, wipe=done))
 
 
+def _marker(root: int, request: Request) -> Marker | None:
+    """The disk's marker, if it is this generation's; None when the wipe may begin without. Raises RefusedError."""
+    wipe = request.wipe
+    assert wipe
+    by_word = wipe.foreign and not wipe.pv_uid
+    try:
+        found = markers.read(root)
+    except markers.MarkerError as error:
+        if by_word:
+            return None
+        raise RefusedError("generation", str(error)) from error
+    if found is None:
+        return None
+    key = (found.identity, found.volume, found.generation, found.pv_uid)
+    if key == (request.identity, request.volume, wipe.generation, wipe.pv_uid):
+        return found
+    if by_word and not is_later(found, request):
+        return None
+    raise RefusedError(
+        "generation", f"the marker is of {found.folder}, PV {found.pv_uid or 'none'}"
+    )
+
+
 def _is_key(record: WipeRecord, request: Request) -> bool:
     wipe = request.wipe
     return wipe is not None and (record.generation, record.pv_uid) == (wipe.generation, wipe.pv_uid)
-
-
-def _is_volume(found: Marker, request: Request) -> bool:
-    return (found.identity, found.volume) == (request.identity, request.volume)
 
 
 def _targets(root: int, request: Request) -> list[str]:
@@ -169,10 +184,14 @@ def _survey(root: int, targets: list[str], progress: Progress) -> None:
     """Measure what will be deleted, and refuse before the first deletion if somebody uses it or a mount lies in it."""
     mount = mount_id_of(root)
     progress.total_bytes = 0
+    linked: set[int] = set()
     for name in targets:
         for parent, entry, status in _walk(root, name, mount, 0):
-            if status.st_nlink == 1 or stat.S_ISDIR(status.st_mode):
+            # Removing the last of several hard links frees a file's blocks.
+            if stat.S_ISDIR(status.st_mode) or status.st_ino not in linked:
                 progress.total_bytes += status.st_blocks * 512
+            if status.st_nlink > 1:
+                linked.add(status.st_ino)
             if stat.S_ISREG(status.st_mode) and _in_use(parent, entry):
                 raise RefusedError("in-use", f"{entry} in {name} is open in some process")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hooks.disks.filesystem import Contents, Folder
 from hooks.disks.host import Host
+from hooks.disks.mountinfo import Mount
 from hooks.disks.observe import Snapshot, observe
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -55,13 +56,12 @@ class Tree:
             (self.root / point[1:]).mkdir(parents=True, exist_ok=True)
         return observe(self.host, inside, self.look)
 
-    def look(self, mounts: Mapping[int, str]) -> dict[int, Contents]:
+    def look(self, mounts: Iterable[Mount]) -> dict[Mount, Contents]:
         known = {str(self.root) + path: contents for path, contents in self.contents.items()}
-        clean = Contents(size_bytes=1 << 40, uuid="00000000-0000-4000-8000-{:012x}")
         return {
-            key: known.get(path)
-            or Contents(clean.size_bytes, f"00000000-0000-4000-8000-{key:012x}")
-            for key, path in mounts.items()
+            mount: known.get(mount.point)
+            or Contents(1 << 40, f"00000000-0000-4000-8000-{mount.id:012x}")
+            for mount in mounts
         }
 
     def told(self, path: str) -> str:

@@ -23,7 +23,7 @@ from ci.image import debs, oci, wheels
 from ci.image.errors import ImageError, ImageTooLargeError
 from ci.image.recipes import NOBODY, Recipe, recipe_of
 
-_KEPT = 4  # archives of one image; each is a full copy
+KEPT = 4  # archives of one image; each is a full copy
 _NOT_CODE = ("__pycache__", "Dockerfile", "*.md", ".*")
 
 
@@ -74,6 +74,10 @@ def build(name: str) -> Image:
                 _prune(name, folder)
     digest, size = (folder / "digest").read_text().split()
     return Image(recipe.ref, digest, folder / "image.tar", int(size))
+
+
+def working_directory(recipe: Recipe) -> str:
+    return "/app" if recipe.code else "/"
 
 
 def _resolve(recipe: Recipe) -> _Inputs:
@@ -141,7 +145,7 @@ def _write(
             ],
             "Entrypoint": list(recipe.entrypoint),
             "Cmd": list(recipe.command),
-            "WorkingDir": "/app" if recipe.code else "/",
+            "WorkingDir": working_directory(recipe),
         }
         archive = partial / "image.tar"
         digest = oci.write_archive(archive, recipe.ref, layers, config, platform.machine())
@@ -203,7 +207,7 @@ def _write_upper(recipe: Recipe, code: dict[str, bytes], base: Path, target: Pat
             script.chmod(0o755)
         if recipe.python and recipe.code:
             _compile(base / "root", root / "app", strip=root)
-            oci.write_layer(root, target / "upper.tar")
+        oci.write_layer(root, target / "upper.tar")
     return oci.read_layer(target / "upper.tar")
 
 
@@ -306,5 +310,5 @@ def _prune(name: str, newest: Path) -> None:
         for path in newest.parent.glob(f"{name}-*")
         if path.name.removeprefix(f"{name}-").isalnum()
     ]
-    for old in sorted(siblings, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+    for old in sorted(siblings, key=lambda path: path.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)

@@ -21,7 +21,18 @@ from ci.image.errors import ImagePackagesError
 
 # dpkg unpacks these below /usr since Debian merged the two; the archives still say /bin.
 _MERGED = ("bin", "lib", "lib64", "sbin")
-_LISTS = Path("/var/lib/apt/lists")
+# Of every package; of usr/share/doc only the copyright stays.
+LEFT_OUT = (
+    "usr/share/applications",
+    "usr/share/bug",
+    "usr/share/doc-base",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/menu",
+    "usr/share/pixmaps",
+)
 
 
 @dataclass(frozen=True)
@@ -97,22 +108,22 @@ def unpack(deb: Deb, file: Path, root: Path) -> None:
         (root / "usr" / name).mkdir(parents=True, exist_ok=True)
         if not (root / name).is_symlink():
             (root / name).symlink_to(f"usr/{name}")
-    with (
-        subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(file)], stdout=subprocess.PIPE
-        ) as process,
-        tarfile.open(fileobj=process.stdout, mode="r|") as archive,
-    ):
-        for member in archive:
-            if _wanted(member.name):
-                member.name = _merged(member.name)
-                if member.islnk():
-                    member.linkname = _merged(member.linkname)
-                archive.extract(member, root, filter=_as_packed)
-    if process.returncode:
+    command = ["dpkg-deb", "--fsys-tarfile", str(file)]
+    try:
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+            tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+        ):
+            for member in archive:
+                if _wanted(member.name):
+                    member.name = _merged(member.name)
+                    if member.islnk():
+                        member.linkname = _merged(member.linkname)
+                    archive.extract(member, root, filter=_as_packed)
+    except tarfile.ReadError as error:
         raise ImagePackagesError(
             f"dpkg-deb cannot read {deb.file} ({file}); delete it and run again"
-        )
+        ) from error
     status = root / "var/lib/dpkg/status.d"
     status.mkdir(parents=True, exist_ok=True)
     control = subprocess.run(["dpkg-deb", "--field", str(file)], capture_output=True, check=True)
@@ -143,12 +154,7 @@ def _wanted(name: str) -> bool:
         return False
     if plain.startswith("usr/share/doc/"):
         return plain.endswith("/copyright") or plain.count("/") == 3
-    return not plain.startswith(
-        (
-            "usr/share/bug", "usr/share/doc-base", "usr/share/info", "usr/share/lintian", "usr/share/locale",
-            "usr/share/man", "usr/share/menu", "usr/share/pixmaps", "usr/share/applications",
-        )
-    ) and "/gconv" not in plain  # fmt: skip
+    return not plain.startswith(LEFT_OUT) and "/gconv" not in plain
 
 
 def _as_packed(member: tarfile.TarInfo, _path: str) -> tarfile.TarInfo:

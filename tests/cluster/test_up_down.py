@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ci.cluster import Cluster, ClusterError, faults, processes, state
+from ci.cluster import Cluster, ClusterError, faults, layout, network, processes, state
 from ci.cluster.cluster import down
+from ci.cluster.run import run
 from tests.cluster.conftest import WaitFor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,19 @@ def test_a_half_dead_cluster_is_named_and_can_be_removed(name: str) -> None:
     slot, folder = cluster.layout.slot, cluster.layout.folder
     assert down(name)
     assert traces(slot, folder) == []
+
+
+def test_a_slot_whose_network_is_taken_is_passed_over() -> None:
+    """A free slot whose addresses this machine routes elsewhere is not given out."""
+    free = state.free_slot()
+    # An address on the loopback device makes a route to it, as any other network of this machine does.
+    address = f"10.250.{free}.77/32"
+    run("ip", "addr", "add", address, "dev", "lo")
+    try:
+        assert network.conflict(layout.Layout("any", free)) is not None
+        assert state.free_slot() != free
+    finally:
+        run("ip", "addr", "del", address, "dev", "lo")
 
 
 def start_up(name: str) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ GROUP = "helm-tidb.io"
 VERSION = "v1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-# --- what the disk agent and the volume controller say to each other, one ConfigMap a node and direction -----------
+# --- what the disk agent and the volume controller say to each other, one ConfigMap a node and direction ---
 INVENTORY_PREFIX = "tidb-disks-"
 REQUESTS_PREFIX = "tidb-disk-requests-"
 # Label on both kinds of ConfigMap, so that either side lists and watches nothing else of the namespace.
@@ -23,10 +23,10 @@ INVENTORY_KEY = "inventory.json"
 REQUESTS_KEY = "requests.json"
 SCAN_KEY = "scan"
 
-# --- what database jobs say to the volume controller: one ConfigMap in each database namespace ---------------------
+# --- what database jobs say to the volume controller: one ConfigMap in each database namespace ---
 FINISHED_VOLUMES = "tidb-finished-volumes"
 
-# --- on PersistentVolumes and TidbVolumes ---------------------------------------------------------------------------
+# --- on PersistentVolumes and TidbVolumes ---
 # Label on a PV: the name of the TidbVolume it came from; the controller lists and watches by it.
 VOLUME_LABEL = f"{GROUP}/volume"
 GENERATION_LABEL = f"{GROUP}/generation"
@@ -52,7 +52,7 @@ def folder_name(volume: str, generation: int) -> str:
     return f"{volume}-g{generation}"
 
 
-# --- the durable record of a database cluster: one ConfigMap a release, kept on uninstall (hooks/boot/model.Record) --
+# --- the durable record of a database cluster: one ConfigMap a release, kept on uninstall (hooks/boot/model.Record) ---
 RECORD_MEMBERS_KEY = "members"
 RECORD_CLUSTER_ID_KEY = "clusterId"
 RECORD_SINCE_KEY = "since"

@@ -95,7 +95,7 @@ class Client:
         )
         return cls(transport, manager=manager)
 
-    # --- reads -----------------------------------------------------------------------------------------------------
+    # --- reads ---
     def get(self, kind: Kind, name: str, namespace: str = "") -> Obj:
         """The live object. NotFoundError when there is none."""
         return self._object(Request("GET", kind.path(name, namespace)))
@@ -161,7 +161,7 @@ class Client:
             raise self._error(request, Response(stream.status, stream.headers, stream.body()))
         return stream
 
-    # --- writes ----------------------------------------------------------------------------------------------------
+    # --- writes ---
     def create(self, obj: Obj) -> Obj:
         """AlreadyExistsError when the name is taken."""
         kind = kind_of(obj)
@@ -238,7 +238,7 @@ class Client:
             body["propagationPolicy"] = propagation
         self._object(Request("DELETE", kind.path(name, namespace), (), body))
 
-    # --- time ------------------------------------------------------------------------------------------------------
+    # --- time ---
     def clocks(self) -> Clocks:
         """The server's clock is its last Date header carried on by this machine's monotonic clock."""
         with self._date_lock:
@@ -257,7 +257,7 @@ class Client:
         with self._date_lock:
             self._date = (date, time.monotonic())
 
-    # --- one call --------------------------------------------------------------------------------------------------
+    # --- one call ---
     def raw(self, request: Request) -> Response:
         """One call with its deadline, repeated as the module's docstring says. Raises KubeError for status >= 400."""
         deadline = time.monotonic() + self.seconds

@@ -8,8 +8,8 @@ from ci.image.errors import UnknownImageError
 
 NOBODY = 65532  # the usual "nonroot" of images without a login
 
-# Enough of Debian's Python for programs that speak HTTP, TLS and JSON. Its curses, readline, dbm, nis and sqlite
-# modules would each bring a library; they are cut instead, so that importing one says "no module" at once.
+# Enough of Debian's Python for programs that speak HTTP, TLS and JSON. Its curses, readline, dbm and nis modules (and
+# sqlite, where nobody uses it) would each bring a library; they are cut, so that importing one says so at once.
 _PYTHON = (
     "base-files",  # /etc/os-release: image scanners want to know whose packages these are
     "libbz2-1.0",
@@ -30,13 +30,13 @@ _NOT_OF_PYTHON = (
     "usr/lib/python3.11/pydoc_data",
     "usr/lib/python3.11/dbm",
     "usr/lib/python3.11/curses",
-    "usr/lib/python3.11/sqlite3",
     "usr/lib/python3.11/lib-dynload/_curses*.so",
     "usr/lib/python3.11/lib-dynload/_dbm*.so",
-    "usr/lib/python3.11/lib-dynload/_sqlite3*.so",
     "usr/lib/python3.11/lib-dynload/nis*.so",
     "usr/lib/python3.11/lib-dynload/readline*.so",
 )
+_SQLITE = ("usr/lib/python3.11/sqlite3", "usr/lib/python3.11/lib-dynload/_sqlite3*.so")
+_SERVERS = ("pd-server", "tikv-server", "tidb-server")
 _PYTHON_ENV = {
     "LANG": "C.UTF-8",
     "PYTHONPATH": "/app",
@@ -103,7 +103,11 @@ RECIPES: dict[str, Recipe] = {
             python="hooks",
             # The asynchronous client is half of the kubernetes package, and hooks/kube does not use it.
             python_without=("aiohttp", "aiohttp-retry"),
-            without=(*_NOT_OF_PYTHON, "usr/local/lib/python3.11/dist-packages/kubernetes/aio"),
+            without=(
+                *_NOT_OF_PYTHON,
+                *_SQLITE,
+                "usr/local/lib/python3.11/dist-packages/kubernetes/aio",
+            ),
             links={"usr/bin/python": "python3.11", "usr/bin/python3": "python3.11"},
             code=("hooks", "schema"),
             environment=_PYTHON_ENV,
@@ -114,23 +118,18 @@ RECIPES: dict[str, Recipe] = {
             command=("sh",),
             # As PingCAP's images, which run as root.
             user=0,
-            debian=(*_PYTHON, "busybox"),
+            debian=(*_PYTHON, "busybox", "libsqlite3-0"),
             python="standin",
             busybox=True,
             without=_NOT_OF_PYTHON,
             programs={"usr/local/bin/etcd": "etcd"},
-            links={
-                "usr/bin/python": "python3.11",
-                "usr/bin/python3": "python3.11",
-                # Where PingCAP's images have theirs.
-                "pd-server": "usr/local/bin/pd-server",
-                "tikv-server": "usr/local/bin/tikv-server",
-                "tidb-server": "usr/local/bin/tidb-server",
-            },
+            links={"usr/bin/python": "python3.11", "usr/bin/python3": "python3.11"}
+            # Where PingCAP's images have them.
+            | {name: f"usr/local/bin/{name}" for name in _SERVERS},
             code=("tests/standin",),
             scripts={
-                name: f'#!/bin/sh\nexec python -m tests.standin {name} "$@"\n'
-                for name in ("pd-server", "tikv-server", "tidb-server")
+                name: f'#!/bin/sh\nexec python -m tests.standin.{name.replace("-", "_")} "$@"\n'
+                for name in _SERVERS
             },
             environment=_PYTHON_ENV,
         ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,21 +17,7 @@ from typing import Any
 
 from hooks.disks.judge import Policy
 from hooks.engine import duration
-
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "P": 10**15,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "Pi": 2**50,
-}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)")
+from schema import quantity
 
 
 class ConfigError(ValueError):
@@ -81,10 +66,9 @@ def parse(text: str) -> Config:
 
 
 def _size(value: Any) -> int:
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not match:
+    if not isinstance(value, str):
         raise ValueError("expected a quantity such as 10Gi")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(quantity.parse(value))
 
 
 def _seconds(value: Any, least: float, most: float) -> float:

@@ -4,6 +4,8 @@ scan and no other disk. At most one action a disk runs at a time.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import threading
@@ -203,6 +205,19 @@ class Workers:
 
 
 def _open(entry: Entry) -> int:
+    """The disk's root folder, to be written to by nobody else until it is closed.
+
+    Two agents meet on a node while one of them is being replaced; the lock lies on the disk, so it holds between
+    containers, and the kernel drops it with its holder.
+    """
     if entry.mount is None:
         raise MountChangedError(f"nothing is mounted on {entry.path}")
-    return open_root(entry.mount)
+    root = open_root(entry.mount)
+    try:
+        fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(root)
+        if error.errno == errno.EAGAIN:
+            raise BlockingIOError(errno.EAGAIN, "another agent is at work on it") from error
+        raise
+    return root

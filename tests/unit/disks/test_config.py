@@ -27,7 +27,7 @@ def test_a_good_one() -> None:
             "minsize: no such key; there are minSize, steadyFor, rescanEvery, trim",
         ),
         ('{"minSize": 10}', "minSize is 10: expected a quantity such as 10Gi"),
-        ('{"minSize": "10GB"}', "minSize is '10GB': expected a quantity such as 10Gi"),
+        ('{"minSize": "10GB"}', "minSize is '10GB': '10GB' is no Kubernetes quantity such as"),
         ('{"steadyFor": "soon"}', "steadyFor is 'soon': 'soon' is no duration"),
         ('{"rescanEvery": "0"}', "rescanEvery is '0': expected a duration from 1s to 3600s"),
         ('{"rescanEvery": 30}', "rescanEvery is 30: expected a duration such as 30s"),

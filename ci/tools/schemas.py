@@ -35,8 +35,11 @@ def schemas(minor: str) -> Path:
         or not (source := carried / f"v{minor}.0-local-strict").is_dir()
     ):
         found = sorted(
-            (path.name.removesuffix("-local-strict") for path in carried.glob("v*-local-strict")),
-            key=lambda name: [int(part) for part in name[1:].split(".")],
+            (
+                path.name.removeprefix("v").split(".0-")[0]
+                for path in carried.glob("v*-local-strict")
+            ),
+            key=lambda name: [int(part) for part in name.split(".")],
         )
         raise SchemasMissingError(
             f"no schemas for Kubernetes {minor!r}; {_DISTRIBUTION} {version_of(_DISTRIBUTION)} has: {', '.join(found)}"

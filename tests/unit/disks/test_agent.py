@@ -1,0 +1,468 @@
+"""The agent's rounds: what it publishes and when, what it does on whose word, and what must not hold it up.
+
+The disks are real folders and all work on them is the product's; the cluster is an `Exchange` in memory that refuses
+whatever breaks the inventory's schema.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from hooks.disks import marker
+from hooks.disks.agent import Agent, Mail
+from hooks.disks.config import ConfigFile
+from hooks.disks.inventory import Node
+from hooks.disks.observe import Candidate, Snapshot
+from hooks.disks.requests import Request
+from schema import names
+from tests.unit.disks import worlds
+from tests.unit.disks.worlds import IDENTITY, PV, candidate, fill, folder, mark, marked, request
+
+SCHEMAS = Path(__file__).resolve().parents[3] / "schema"
+INVENTORY = jsonschema.Draft7Validator(
+    yaml.safe_load((SCHEMAS / "inventory.schema.yaml").read_text())
+)
+REQUESTS = jsonschema.Draft7Validator(
+    yaml.safe_load((SCHEMAS / "requests.schema.yaml").read_text())
+)
+NODE = Node("n1", "10.0.0.11", "3f7c9d1e-5a0b-4f0e-9a57-2f1d0c6b8e11", "0.1.0", "/mnt/disks")
+
+
+class Cluster:
+    """An `Exchange` without a cluster."""
+
+    def __init__(self) -> None:
+        self.said = Mail(inventory="")
+        self.published: list[dict[str, Any]] = []
+        self.away = False
+        self.hold: threading.Event | None = None
+
+    def mail(self) -> Mail:
+        if self.hold and threading.current_thread() is not threading.main_thread():
+            self.hold.wait(20)
+        return self.said
+
+    def publish(self, text: str) -> bool:
+        if self.away:
+            return False
+        document = json.loads(text)
+        INVENTORY.validate(document)
+        self.published.append(document)
+        self.said = replace(self.said, inventory=text)
+        return True
+
+    def ask(self, *asked: Request) -> None:
+        volumes = []
+        for one in asked:
+            entry = {
+                "identity": one.identity,
+                "volume": one.volume,
+                "generation": one.generation,
+                "folder": one.folder,
+                "make": one.make,
+                "pvUID": one.pv_uid,
+            }
+            if one.wipe:
+                entry["wipe"] = {
+                    "generation": one.wipe.generation,
+                    "pvUID": one.wipe.pv_uid,
+                    "folder": one.wipe.folder,
+                    "foreign": "remove" if one.wipe.foreign else "keep",
+                }
+            volumes.append(entry)
+        document = {"version": 1, "node": "n1", "volumes": volumes}
+        REQUESTS.validate(document)
+        self.said = replace(self.said, requests=json.dumps(document))
+
+
+class World:
+    """One node with an agent whose clock the test moves."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.cluster = Cluster()
+        self.root = tmp_path / "disk"
+        self.root.mkdir()
+        self.moment = 1000.0
+        self.see: Callable[[], list[Candidate]] = lambda: [candidate(self.root)]
+        self.config = ConfigFile(None)
+        self.agent = self.start()
+
+    def start(self) -> Agent:
+        return Agent(
+            NODE,
+            self.cluster,
+            lambda: Snapshot("/mnt/disks", tuple(self.see())),
+            self.config,
+            clock=lambda: self.moment,
+            now=lambda: f"at {self.moment}",
+        )
+
+    def round(self, after: float = 3.0) -> float:
+        """A round `after` seconds later, and then all that it began."""
+        self.moment += after
+        seconds = self.agent.round()
+        self.finish()
+        return seconds
+
+    def finish(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name.startswith("disk "):
+                thread.join(20)
+
+    def settle(self) -> dict[str, Any]:
+        for _ in range(4):
+            self.round()
+        return self.disk()
+
+    def disk(self, index: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = self.cluster.published[-1]["disks"][index]
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_disk_is_offered_once_it_was_seen_unchanged_for_a_while(world: World) -> None:
+    """Elsewhere capacity was published before the mount was complete."""
+    assert world.round() == pytest.approx(2.0)
+    assert world.disk()["steady"] is False
+    world.round(1.0)
+    assert len(world.cluster.published) == 1
+    assert world.round(1.0) == 30.0
+    assert world.disk()["steady"] is True
+
+
+def test_nothing_is_said_while_nothing_changes(world: World) -> None:
+    world.settle()
+    said = len(world.cluster.published)
+    for _ in range(50):
+        assert world.round(30.0) == 30.0
+    assert len(world.cluster.published) == said == 2
+
+
+def test_a_folder_is_made_on_request_and_its_volume_noted(world: World) -> None:
+    world.settle()
+    world.cluster.ask(request(make=True, pv=""))
+    disk = world.settle()
+    assert disk["folders"] == disk["empty"] == [folder()]
+    assert disk["marker"]["pvUID"] == ""
+    world.cluster.ask(request())
+    assert world.settle()["marker"] == {
+        "volume": worlds.volume(),
+        "identity": IDENTITY,
+        "generation": 1,
+        "folder": folder(),
+        "pvUID": PV,
+    }
+
+
+def test_no_folder_before_the_disk_is_steady(world: World) -> None:
+    world.cluster.ask(request(make=True, pv=""))
+    world.round()
+    assert list(world.root.iterdir()) == []
+    world.round(2.0)
+    assert (world.root / folder()).is_dir()
+
+
+def in_use(world: World) -> None:
+    mark(world.root)
+    (world.root / folder()).mkdir()
+    fill(world.root / folder())
+    world.settle()
+
+
+def test_wipe_to_the_next_generation(world: World) -> None:
+    in_use(world)
+    world.cluster.ask(request(wipe=True))
+    disk = world.settle()
+    assert disk["wipe"]["state"] == "Done"
+    assert disk["wipe"]["removedBytes"] == disk["wipe"]["totalBytes"] > 20000
+    assert "folders" not in disk
+    said = len(world.cluster.published)
+    world.settle()
+    assert len(world.cluster.published) == said
+    world.cluster.ask(request(2, make=True, pv=""))
+    disk = world.settle()
+    assert disk["folders"] == [folder(2)]
+    assert (disk["wipe"]["generation"], disk["wipe"]["state"]) == (1, "Done")
+    # The old request, come late: nothing of the new generation is touched.
+    (world.root / folder(2) / "data").write_text("keep")
+    world.cluster.ask(request(wipe=True))
+    assert world.settle()["wipe"]["state"] == "Done"
+    assert (world.root / folder(2) / "data").read_text() == "keep"
+
+
+def test_a_disk_exchanged_between_request_and_wipe_is_left_alone(world: World) -> None:
+    in_use(world)
+    world.cluster.ask(request(wipe=True))
+    other = "wwn-0x5000c500deadbeef"
+    real = world.see
+    looks = 0
+
+    def exchanged() -> list[Candidate]:
+        nonlocal looks
+        looks += 1
+        return real() if looks == 1 else [candidate(world.root, other)]
+
+    world.see = exchanged
+    world.round()
+    assert looks == 2  # the round's, and the one just before the wipe
+    assert (world.root / folder() / "db" / "LOCK").exists()
+    world.see = real
+    world.round()
+    wipe = world.disk()["wipe"]
+    assert (wipe["state"], wipe["reason"]) == ("Refused", "identity")
+    assert f"the disk there is {other}, not {IDENTITY}" in wipe["message"]
+
+
+def test_a_refused_wipe_is_tried_again_but_not_at_once(world: World) -> None:
+    in_use(world)
+    (world.root / "mine.txt").write_text("a person's")
+    world.cluster.ask(request(wipe=True))
+    disk = world.settle()
+    assert (disk["wipe"]["state"], disk["wipe"]["reason"]) == ("Refused", "dirty")
+    assert "mine.txt" in disk["wipe"]["message"]
+    assert disk["foreign"] == {"count": 1, "names": ["mine.txt"]}
+    (world.root / "mine.txt").unlink()
+    world.round()
+    world.round()
+    world.round()
+    assert world.disk()["wipe"]["state"] == "Done"
+
+
+def test_a_wipe_that_takes_long_holds_up_nothing(world: World, tmp_path: Path) -> None:
+    """Elsewhere one loop deleted and discovered by turns, every 10 s."""
+    in_use(world)
+    world.cluster.hold = threading.Event()
+    world.cluster.ask(request(wipe=True))
+    world.moment += 3
+    assert world.agent.round() <= 2.0
+    second = tmp_path / "second"
+    second.mkdir()
+    real = world.see
+    world.see = lambda: [*real(), candidate(second, "serial-new", unit="sdz")]
+    for _ in range(2):
+        world.moment += 3
+        world.agent.round()
+    identities = {disk["identity"]: disk for disk in world.cluster.published[-1]["disks"]}
+    assert identities["serial-new"]["steady"] is True
+    world.cluster.hold.set()
+    world.finish()
+    world.round()
+    assert world.disk()["wipe"]["state"] == "Done"
+
+
+def test_a_wipe_that_is_withdrawn_stops(world: World) -> None:
+    in_use(world)
+    world.cluster.hold = threading.Event()
+    world.cluster.ask(request(wipe=True))
+    world.moment += 3
+    world.agent.round()
+    world.cluster.ask(request())
+    world.cluster.hold.set()
+    world.finish()
+    assert (world.root / folder() / "db" / "LOCK").exists()
+
+
+def test_an_agent_that_was_restarted_says_nothing_new(world: World) -> None:
+    world.settle()
+    said = len(world.cluster.published)
+    world.agent = world.start()
+    assert world.round() == 30.0
+    assert len(world.cluster.published) == said
+    assert world.agent.entries[0].steady
+
+
+def test_a_restart_goes_on_with_a_wipe(world: World) -> None:
+    in_use(world)
+    record = marker.WipeRecord(1, PV, done=False)
+    mark(world.root, record=record)
+    (world.root / folder()).rename(world.root / f"{folder()}.wiping")
+    world.cluster.ask(request(wipe=True))
+    world.agent = world.start()
+    assert world.settle()["wipe"]["state"] == "Done"
+    assert [path.name for path in world.root.iterdir()] == [marker.NAME]
+
+
+@pytest.mark.parametrize("edited", ["", "{}", "nonsense", '{"disks": [{"path": 1}]}'])
+def test_an_inventory_that_was_edited_or_deleted_is_written_again(
+    world: World, edited: str
+) -> None:
+    world.settle()
+    good = world.cluster.published[-1]
+    world.cluster.said = replace(world.cluster.said, inventory=edited)
+    world.round()
+    again = world.cluster.published[-1]
+    assert {**again, "writtenAt": ""} == {**good, "writtenAt": ""}
+    said = len(world.cluster.published)
+    world.settle()
+    assert len(world.cluster.published) == said
+    # Edited while no agent ran.
+    world.cluster.said = replace(world.cluster.said, inventory=edited)
+    world.agent = world.start()
+    assert world.settle()["steady"] is True
+
+
+def test_requests_that_cannot_be_read_are_told_and_not_acted_upon(world: World) -> None:
+    in_use(world)
+    world.cluster.ask(request(wipe=True))
+    text = world.cluster.said.requests or ""
+    world.cluster.said = replace(world.cluster.said, requests=text.replace('"keep"', '"maybe"'))
+    world.settle()
+    (complaint,) = world.cluster.published[-1]["complaints"]
+    assert complaint.startswith("requests for this node cannot be used, nothing in them is done: ")
+    assert "volumes[0].wipe.foreign is 'maybe'" in complaint
+    assert (world.root / folder() / "db" / "LOCK").exists()
+    # The same text meant for another node.
+    world.cluster.said = replace(world.cluster.said, requests=text.replace('"n1"', '"n2"'))
+    world.settle()
+    assert "node is 'n2'; this is node 'n1'" in world.cluster.published[-1]["complaints"][0]
+    assert (world.root / folder() / "db" / "LOCK").exists()
+
+
+def test_a_bad_configuration_is_told_and_the_last_one_counts(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "disks.json"
+    path.write_text('{"minSize": "1Mi"}')
+    world.config = ConfigFile(path)
+    world.agent = world.start()
+    world.settle()
+    path.write_text('{"minSize": "ten"}')
+    disk = world.settle()
+    assert disk["problems"] == []
+    assert "minSize is 'ten'" in world.cluster.published[-1]["complaints"][0]
+    path.write_text('{"minSize": "8Pi"}')
+    assert [problem["code"] for problem in world.settle()["problems"]] == ["too-small"]
+    assert "complaints" not in world.cluster.published[-1]
+
+
+def test_a_missing_discovery_directory_is_told(world: World) -> None:
+    agent = Agent(
+        NODE,
+        world.cluster,
+        lambda: Snapshot("/mnt/disks", missing=True),
+        ConfigFile(None),
+        clock=lambda: 0.0,
+        now=lambda: "",
+    )
+    agent.round()
+    assert world.cluster.published[-1]["complaints"] == [
+        "the discovery directory /mnt/disks is not there: no disk of this node can be offered"
+    ]
+
+
+def test_an_api_server_that_is_away_is_tried_again(world: World) -> None:
+    world.settle()
+    world.cluster.away = True
+    (world.root / "new").touch()
+    assert world.round() == 2.0
+    assert world.round() == 2.0
+    world.cluster.away = False
+    world.round()
+    assert world.disk()["foreign"]["names"] == ["new"]
+
+
+def test_a_nonce_is_answered_by_a_scan_that_began_after_it(world: World) -> None:
+    world.settle()
+    world.cluster.said = replace(world.cluster.said, nonce="r-1")
+    real = world.see
+
+    def late() -> list[Candidate]:
+        world.cluster.said = replace(world.cluster.said, nonce="r-2")  # comes while the scan runs
+        return real()
+
+    world.see = late
+    world.round()
+    assert world.cluster.published[-1]["nonce"] == "r-1"
+    world.see = real
+    world.round()
+    assert world.cluster.published[-1]["nonce"] == "r-2"
+
+
+def test_progress_alone_is_written_every_five_seconds_at_most(world: World) -> None:
+    mark(world.root, record=marker.WipeRecord(1, PV, done=False, removed_bytes=10, total_bytes=100))
+    world.settle()
+    said = len(world.cluster.published)
+    for removed in range(20, 60, 10):
+        mark(world.root, record=marker.WipeRecord(1, PV, False, removed, 100))
+        world.round(2.0)
+    assert len(world.cluster.published) - said <= 2
+    world.round(5.0)
+    assert world.disk()["wipe"]["removedBytes"] == 50
+
+
+def test_two_disks_that_answer_to_one_identity_are_both_told(world: World, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    real = world.see
+    world.see = lambda: [*real(), candidate(second, unit="nvme1n1")]
+    world.cluster.ask(request(make=True, pv=""))
+    world.settle()
+    for index in (0, 1):
+        assert [p["code"] for p in world.disk(index)["problems"]] == ["duplicate-identity"]
+    assert list(world.root.iterdir()) == list(second.iterdir()) == []
+
+
+def test_a_disk_exchanged_for_another_is_told_until_it_is_steady(world: World) -> None:
+    world.settle()
+    world.see = lambda: [candidate(world.root, "serial-new")]
+    world.round()
+    (problem,) = world.disk()["problems"]
+    assert problem["code"] == "changed"
+    assert problem["message"] == f"is another disk than before on this path (was {IDENTITY})"
+    disk = world.settle()
+    assert (disk["problems"], disk["steady"], disk["identity"]) == ([], True, "serial-new")
+
+
+def test_a_disk_that_moved_keeps_its_volume(world: World, tmp_path: Path) -> None:
+    in_use(world)
+    moved = tmp_path / "elsewhere"
+    world.root.rename(moved)
+    world.see = lambda: [candidate(moved, unit="nvme7n1")]
+    world.cluster.ask(request())
+    disk = world.settle()
+    assert (disk["identity"], disk["path"], disk["device"]) == (IDENTITY, str(moved), "nvme7n1")
+    assert (disk["problems"], disk["folders"]) == ([], [folder()])
+
+
+def test_the_marker_of_another_disk_is_a_copy(world: World) -> None:
+    mark(world.root, identity="serial-original")
+    (problem,) = world.settle()["problems"]
+    assert problem["code"] == "marker"
+    assert f"is of the disk serial-original, this disk is {IDENTITY}" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"volume": "x"}',
+        '{"volume": 1, "identity": "", "generation": 1, "folder": "tv-", "pvUID": ""}',
+    ],
+)
+def test_a_marker_that_cannot_be_read_is_told(world: World, text: str) -> None:
+    (world.root / marker.NAME).write_text(text)
+    disk = world.settle()
+    assert [problem["code"] for problem in disk["problems"]] == ["marker"]
+    assert "marker" not in disk
+    world.cluster.ask(request(make=True, pv=""))
+    world.settle()
+    assert not (world.root / folder()).exists()
+
+
+def test_names_follow_from_the_identity(world: World) -> None:
+    assert worlds.volume() == names.volume_name(IDENTITY)
+    in_use(world)
+    assert world.disk()["marker"]["volume"] == worlds.volume()
+    assert marked(world.root) is not None

@@ -14,7 +14,6 @@ Takes (dict "map" map "path" ""); keys are sorted, so that the same values give 
 {{- range $key, $value := .map }}
 {{- if and (kindIs "map" $value) $value }}
 {{- $table := ternary (include "tidb.toml.key" $key) (printf "%s.%s" $path (include "tidb.toml.key" $key)) (empty $path) }}
-
 [{{ $table }}]
 {{- include "tidb.toml" (dict "map" $value "path" $table) }}
 {{- end }}

@@ -75,12 +75,13 @@ def wait_for() -> WaitFor:
         timeout: float,
         what: str,
         seen: Callable[[], Any] = lambda: "",
+        pause: float = 0.1,
     ) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
                 pytest.fail(f"{what}: not within {timeout:.0f} s; seen: {seen()}", pytrace=False)
-            time.sleep(0.1)
+            time.sleep(pause)
 
     return wait
 

@@ -7,7 +7,6 @@ only that one. Each layer has a key of its own; so has the archive.
 from __future__ import annotations
 
 import fnmatch
-import os
 import platform
 import shutil
 import subprocess
@@ -23,7 +22,9 @@ from ci.image import debs, oci, wheels
 from ci.image.errors import ImageError, ImageTooLargeError
 from ci.image.recipes import NOBODY, Recipe, recipe_of
 
-KEPT = 4  # archives of one image; each is a full copy
+# Of each image. An archive holds all its layers; a lower layer is needed again only to build.
+KEPT_ARCHIVES = 4
+KEPT_LAYERS = 2
 _NOT_CODE = ("__pycache__", "Dockerfile", "*.md", ".*")
 
 
@@ -63,15 +64,17 @@ def build(name: str) -> Image:
     recipe = recipe_of(name)
     inputs = _resolve(recipe)
     source = cache.folder_key(Path(__file__).parent, platform.machine().encode())
-    lower = cache.key(source.encode(), repr(_lower_part(recipe)).encode(), inputs.key.encode())
+    key = cache.key(source.encode(), repr(_lower_part(recipe)).encode(), inputs.key.encode())
+    lower = cache.root() / "images" / "layers" / f"{name}-{key}"
     code = _read_code(recipe)
-    whole = cache.key(lower.encode(), repr(recipe).encode(), repr(code).encode())
+    whole = cache.key(key.encode(), repr(recipe).encode(), repr(code).encode())
     folder = cache.root() / "images" / f"{name}-{whole}"
     if not folder.exists():
         with progress.step(f"image: {name}") as step, cache.lock(f"image-{name}"):
             if not folder.exists():
                 _write(recipe, inputs, code, lower, folder, step)
-                _prune(name, folder)
+                _prune(folder.parent, name, KEPT_ARCHIVES)
+                _prune(lower.parent, name, KEPT_LAYERS)
     digest, size = (folder / "digest").read_text().split()
     return Image(recipe.ref, digest, folder / "image.tar", int(size))
 
@@ -115,11 +118,10 @@ def _write(
     recipe: Recipe,
     inputs: _Inputs,
     code: dict[str, bytes],
-    lower: str,
+    base: Path,
     folder: Path,
     step: progress.Step,
 ) -> None:
-    base = cache.root() / "images" / "layers" / lower
     with _appearing(base) as partial:
         if partial is not None:
             _write_lower(recipe, inputs, partial, step)
@@ -290,11 +292,15 @@ def _copy(source: Path, target: Path, mode: int) -> None:
 
 @contextmanager
 def _appearing(folder: Path) -> Iterator[Path | None]:
-    """A scratch folder that becomes `folder` when the block ends well; None if it is there already."""
+    """A scratch folder that becomes `folder` when the block ends well; None if it is there already.
+
+    Call it under the image's lock. What a killed builder left is cleared by the next one.
+    """
     if folder.exists():
         yield None
         return
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -303,12 +309,10 @@ def _appearing(folder: Path) -> Iterator[Path | None]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _prune(name: str, newest: Path) -> None:
-    """Keep the last few archives of an image: each edit of our code makes another of 100 MB."""
+def _prune(parent: Path, name: str, kept: int) -> None:
+    """Keep the newest few that an image had: each edit of our code makes another archive of 100 MB."""
     siblings = [
-        path
-        for path in newest.parent.glob(f"{name}-*")
-        if path.name.removeprefix(f"{name}-").isalnum()
+        path for path in parent.glob(f"{name}-*") if path.name.removeprefix(f"{name}-").isalnum()
     ]
-    for old in sorted(siblings, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+    for old in sorted(siblings, key=lambda path: path.stat().st_mtime)[:-kept]:
         shutil.rmtree(old, ignore_errors=True)

@@ -6,6 +6,9 @@
 A family is one Go module below this folder (`families.py`): its go.mod and go.sum are the pins, and the only place
 where a version stands. One module for all does not compile: containerd and Kubernetes need different CRI versions.
 
+To raise a pin: `cd ci/tools/FAMILY && go get -tool PACKAGE@VERSION && go mod tidy` (kubernetes: its version and all of
+k8s.io/* in go.mod together), then `python -m ci.tools build FAMILY`.
+
 `path` decides by hashing some small files, in about 10 ms: it may be called as often as wished. Standard library only,
 so that the tools can be built before any Python package is there.
 """

@@ -2,6 +2,8 @@ module helm-tidb/ci/tools/argocd
 
 go 1.26.3
 
+// A module's own replaces do not count for who requires it, so Argo CD's stand here again, line by line. When the pin is
+// raised, copy them anew; its gitops-engine, a folder there, is the same commit as a module here.
 replace (
 	github.com/golang/protobuf => github.com/golang/protobuf v1.5.4
 	github.com/grpc-ecosystem/grpc-gateway => github.com/grpc-ecosystem/grpc-gateway v1.16.0

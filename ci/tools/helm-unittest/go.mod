@@ -2,6 +2,7 @@ module helm-tidb/ci/tools/helm-unittest
 
 go 1.26.0
 
+// As in its own go.mod: a module's replaces do not count for who requires it.
 replace github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/yaml-jsonpath v0.4.0
 
 tool github.com/helm-unittest/helm-unittest/cmd/helm-unittest

@@ -166,11 +166,25 @@ def test_only_the_last_few_archives_of_an_image_are_kept(
     trial: Callable[..., Recipe], tmp_path: Path, own_cache: Path
 ) -> None:
     trial()
-    for number in range(builder.KEPT + 2):
+    for number in range(builder.KEPT_ARCHIVES + 2):
         (tmp_path / "code" / "deep" / "main.py").write_text(str(number))
         newest = image.build("trial")
     assert newest.archive.exists()
-    assert len(list((own_cache / "images").glob("trial-*"))) == builder.KEPT
+    assert len(list((own_cache / "images").glob("trial-*"))) == builder.KEPT_ARCHIVES
+    assert len(list((own_cache / "images" / "layers").glob("trial-*"))) == 1
+
+
+def test_what_a_killed_builder_left_is_cleared_and_never_taken_for_done(
+    trial: Callable[..., Recipe],
+) -> None:
+    trial()
+    folder = image.build("trial").archive.parent
+    left = folder.with_name(f".{folder.name}.partial")
+    folder.rename(left)
+    (left / "half").write_text("x")
+    assert image.build("trial").archive.parent == folder
+    assert not left.exists()
+    assert not (folder / "half").exists()
 
 
 def test_an_unknown_image_is_told_with_all_there_are() -> None:

@@ -34,7 +34,25 @@ class Suite:
 
 
 # Quick ones first. A cluster's tools come last because a cold build of them takes minutes.
-SUITES = (Suite("unit"),)
+SUITES = (
+    Suite("unit"),
+    Suite("postrender", needs=("helm4", "helm3", "kustomize")),
+    Suite(
+        "cluster",
+        needs=(
+            "etcd",
+            "kubectl",
+            "containerd",
+            "runc",
+            "cni",
+            "coredns",
+            "kwok",
+            "helm4",
+            "helm3",
+            "argocd",
+        ),
+    ),
+)
 
 
 @dataclass

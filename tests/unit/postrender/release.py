@@ -9,6 +9,9 @@ from typing import Any
 from postrender import config
 from postrender.engine import Pass
 from postrender.findings import Severity
+from postrender.reader import Reader
+from postrender.stream import Chunk, split
+from postrender.values import Token, Value
 from schema.names import API_VERSION
 
 
@@ -67,3 +70,28 @@ spec:
     spec:
 {extra}      containers:
 {containers}"""
+
+
+def read(text: str) -> Value:
+    """One document's value."""
+    return Reader().read(Chunk(text, 1, 0)).root
+
+
+def read_all(stream: str) -> list[Any]:
+    """The typed values of a stream's documents, empty ones left out."""
+    reader = Reader()
+    values = [reader.read(chunk).root for chunk in split(stream)]
+    return [typed(value) for value in values if value is not None]
+
+
+def typed(value: Value) -> Any:
+    """The value with its types in sight: equality alone takes a Token for the string that it spells."""
+    if isinstance(value, dict):
+        return {_typed_scalar(key): typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    return _typed_scalar(value)
+
+
+def _typed_scalar(value: Value) -> Any:
+    return ("token", value.written) if isinstance(value, Token) else value

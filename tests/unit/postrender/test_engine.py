@@ -13,8 +13,7 @@ from postrender.engine import Pass
 from postrender.errors import StreamError
 from postrender.values import Mapping
 from postrender.writer import Writer
-from tests.unit.postrender.release import pod, release
-from tests.unit.postrender.test_reader import read, typed
+from tests.unit.postrender.release import pod, read, release, typed
 
 GOLDEN = Path(__file__).parent / "golden"
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from postrender.errors import StreamError
 from postrender.reader import MAX_ALIASED, MAX_DEPTH, Reader
 from postrender.stream import MAX_DOCUMENT, Chunk
-from postrender.values import Token, Value
-
-
-def read(text: str) -> Value:
-    return Reader().read(Chunk(text, 1, 0)).root
-
-
-def typed(value: Value) -> Any:
-    """The value with its types in sight: equality alone takes a Token for the string that it spells."""
-    if isinstance(value, dict):
-        return {repr_of(key): typed(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [typed(item) for item in value]
-    return repr_of(value)
-
-
-def repr_of(value: Value) -> Any:
-    return ("token", value.written) if isinstance(value, Token) else value
+from tests.unit.postrender.release import read, typed
 
 
 @pytest.mark.parametrize(

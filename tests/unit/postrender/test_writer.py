@@ -14,7 +14,7 @@ from postrender.reader import Reader
 from postrender.stream import Chunk
 from postrender.values import Token, Value
 from postrender.writer import Writer
-from tests.unit.postrender.test_reader import typed
+from tests.unit.postrender.release import typed
 
 TOKENS = [
     "y",

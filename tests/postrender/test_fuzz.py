@@ -1,0 +1,181 @@
+"""Broken input through the whole command, in this process: it never crashes and never writes a part.
+
+A seeded mutator over real streams, because hypothesis knows no time limit: `make soak` (HELM_TIDB_SOAK=1) gives it ten
+minutes, else it stops after a fixed number of inputs. A failure prints the seed's number and the input.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postrender import cli
+from tests.unit import postrender as unit
+
+SOAK_SECONDS = 600
+INPUTS = 1500
+GOLDEN = Path(next(iter(unit.__path__))) / "golden"
+# What a mutation puts in: YAML's own marks, bytes that are none, and fields with a type that no rule expects.
+TOKENS = (
+    *(
+        b"---\n",
+        b"--- ",
+        b"...\n",
+        b"%YAML 1.2\n",
+        b"&a ",
+        b"*a",
+        b"<<: *a\n",
+        b"!!str ",
+        b"!x ",
+        b"\t",
+        b"\r\n",
+    ),
+    *(
+        b"\r",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"|\n",
+        b">-\n",
+        b"|2+\n",
+        b"'",
+        b'"',
+        b": ",
+        b"? ",
+        b"- ",
+        b"#",
+        b"\\",
+        b"~",
+    ),
+    *(
+        b"\xef\xbb\xbf",
+        b"\x00",
+        b"\xff",
+        b"\xc2\x85",
+        b"\xe2\x80\xa8",
+        b"y",
+        b"0644",
+        b"1e3",
+        b"\n",
+        b"spec:\n",
+    ),
+    *(b"kind: List\nitems:\n", b"kind: ResourceList\n", b"apiVersion: config.kubernetes.io/v1\n"),
+    *(b"metadata: []\n", b"containers: {a: b}\n", b"resources: [1]\n", b"labels: x\n"),
+)
+RESOURCE_LIST = b"""apiVersion: config.kubernetes.io/v1
+kind: ResourceList
+functionConfig: {apiVersion: helm-tidb.io/v1, kind: PostRender, rules: {labels: {labels: {team: db}}}}
+items:
+- {apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {template: {spec: {containers: [{name: a,
+  image: 'x:1', resources: {limits: {cpu: 1, memory: 1Gi}}}]}}}}
+"""
+CONFIG = """apiVersion: helm-tidb.io/v1
+kind: PostRender
+rules: {labels: {labels: {team: db}, annotations: {a: b}, templates: true}, images: {mirrors: {docker.io: m.io/x}}}
+"""
+
+
+def seeds() -> list[bytes]:
+    streams = [path.read_bytes() for path in sorted(GOLDEN.glob("*.in.yaml"))]
+    assert streams
+    return [*streams, RESOURCE_LIST]
+
+
+def mutated(stream: bytes, dice: random.Random) -> bytes:
+    data = bytearray(stream)
+    for _ in range(dice.choice((1, 1, 2, 3, 8))):
+        at = dice.randrange(len(data) + 1)
+        kind = dice.randrange(6)
+        if kind == 0:
+            data[at:at] = dice.choice(TOKENS)
+        elif kind == 1:
+            del data[at : at + dice.choice((1, 2, 10, 100))]
+        elif kind == 2:
+            other = dice.randrange(len(data) + 1)
+            data[at:at] = data[other : other + dice.choice((5, 50, 500))]
+        elif kind == 3 and at < len(data):
+            data[at] = dice.randrange(256)
+        elif kind == 4:
+            lines = bytes(data).split(b"\n")
+            dice.shuffle(
+                lines
+            ) if dice.random() < 0.05 else lines.reverse() if dice.random() < 0.05 else None
+            data = bytearray(b"\n".join(lines))
+        else:
+            data[at:at] = dice.choice(TOKENS) * dice.choice((2, 30, 300))
+    return bytes(data)
+
+
+class Console:
+    """The command's own streams, with bytes behind them as the real ones have."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.buffer = io.BytesIO(data)
+
+    def isatty(self) -> bool:
+        return False
+
+
+def command(data: bytes, patch: pytest.MonkeyPatch) -> tuple[int, bytes]:
+    out = Console()
+    patch.setattr(sys, "stdin", Console(data))
+    patch.setattr(sys, "stdout", out)
+    patch.setattr(sys, "stderr", io.StringIO())
+    code = cli.main([])
+    return code, out.buffer.getvalue()
+
+
+def inputs() -> Iterator[tuple[int, bytes]]:
+    soak = os.environ.get("HELM_TIDB_SOAK") == "1"
+    end = time.monotonic() + SOAK_SECONDS
+    first = random.SystemRandom().randrange(10**9) if soak else 0
+    streams = seeds()
+    for number in range(first, first + (10**12 if soak else INPUTS)):
+        if soak and time.monotonic() > end:
+            return
+        dice = random.Random(number)
+        yield number, mutated(dice.choice(streams), dice)
+
+
+def test_no_input_crashes_it_or_gets_a_part_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    seen: dict[Any, int] = {}
+    for number, data in inputs():
+        with monkeypatch.context() as patch:
+            if b"ResourceList" not in data:
+                patch.setenv(cli.CONFIG_VARIABLE, str(config))
+            try:
+                code, output = command(data, patch)
+                if code == cli.Exit.DONE:
+                    again = command(output, patch)
+            except Exception as error:
+                raise AssertionError(f"input {number} crashed it: {data!r}") from error
+        seen[code] = seen.get(code, 0) + 1
+        told = f"input {number}: {data!r}"
+        if code == cli.Exit.DONE:
+            assert again[0] == cli.Exit.DONE, told
+            # A function's results tell what this pass did: a second one did nothing.
+            assert again[1].partition(b"\nresults:")[0] == output.partition(b"\nresults:")[0], told
+        elif code == cli.Exit.ERROR:
+            assert output == b"", told
+        else:
+            assert code == cli.Exit.REFUSED, told
+            lines = output.splitlines()
+            items = b"ResourceList" in output
+            assert items or all(line.startswith(b"# ") for line in lines), told
+            assert not items or b"\nitems: []\n" in output, told
+    # Were nearly all refused, or none, the mutator would prove little.
+    assert seen[cli.Exit.DONE] > sum(seen.values()) / 20
+    assert seen[cli.Exit.ERROR] > sum(seen.values()) / 20

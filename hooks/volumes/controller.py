@@ -98,6 +98,9 @@ class Queue:
                 if self._ready:
                     item, _ = self._ready.popitem(last=False)
                     self._busy.add(item)
+                    if self._later or self._ready:
+                        # This one may have been the one that watched the time for the others.
+                        self._condition.notify()
                     return item
                 self._condition.wait(wait)
             return None

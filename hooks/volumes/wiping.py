@@ -38,6 +38,7 @@ from hooks.volumes.model import (
     Pv,
     View,
     Volume,
+    WipeReport,
 )
 from schema import names
 
@@ -218,7 +219,7 @@ def under_way(
     if report.state == "Done":
         return _done(volume, grant, wipe)
     if report.state == "Refused":
-        return _refused(volume, grant, report.reason, report.message, wipe)
+        return _refused(volume, grant, pv, report, wipe)
     reasons = (Problem("wipe-failed", report.message),) if report.state == "Failed" else ()
     until = f"the agent on {disk.node} has finished"
     return _waits(volume, "wipe", "being cleared", until, reasons, "Wiping", wipe)
@@ -249,14 +250,24 @@ def _done(volume: Volume, grant: Grant, wipe: dict[str, object]) -> Finding:
 
 
 def _refused(
-    volume: Volume, grant: Grant, reason: str, message: str, wipe: dict[str, object]
+    volume: Volume, grant: Grant, pv: Pv | None, report: WipeReport, wipe: dict[str, object]
 ) -> Finding:
+    reason, message = report.reason, report.message
     if volume.word == "everything" and reason == "dirty" and grant.foreign == "keep":
-        return Finding(
-            "Refused",
-            step=_grant(volume, grant.pv_uid, "everything", "remove", "", None),
-            wipe=wipe,
+        step = _grant(
+            volume,
+            grant.pv_uid,
+            "everything",
+            "remove",
+            "",
+            None,
+            pv=pv.name if pv is not None else "",
+            claim=pv.claim if pv is not None else None,
         )
+        return Finding("Refused", step=step, wipe=wipe)
+    if volume.word:
+        why = message or "the agent refused to clear it"
+        return Finding("Refused", step=_refuse(volume, why), wipe=wipe)
     problem = Problem(f"wipe-{reason or 'refused'}", message or "the agent refused to clear it")
     remedy = "mend what the message says; the agent tries again by itself"
     if reason == "dirty":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ci.env import REQUIREMENTS, ROOT
 from ci.image.errors import ImagePackagesError
 
 PYTHON = "3.11"  # Debian 12's
+_ENV = f"in {sys.executable}; run `make env`, then use .venv/bin/python"
 
 
 def closure(group: str, without: tuple[str, ...]) -> list[str]:
@@ -23,7 +25,10 @@ def closure(group: str, without: tuple[str, ...]) -> list[str]:
 
     Reads the metadata of what is installed: the environment has exactly the pinned versions.
     """
-    from packaging.requirements import Requirement  # only here: building tools must work without it
+    try:
+        from packaging.requirements import Requirement
+    except ModuleNotFoundError:
+        raise ImagePackagesError(f"packaging is not installed {_ENV}") from None
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["project"]["optional-dependencies"] | project["dependency-groups"]
@@ -48,26 +53,32 @@ def closure(group: str, without: tuple[str, ...]) -> list[str]:
             continue
         found.add(name)
         try:
-            needs = metadata.requires(name) or []
+            there, needs = metadata.version(name), metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             raise ImagePackagesError(
-                f"{name}, which the {group} image needs, is not installed; run `make env`, then use .venv/bin/python"
+                f"{name}, which the {group} image needs, is not installed {_ENV}"
             ) from None
+        if pins([name]).split()[0] != f"{name}=={there}":
+            raise ImagePackagesError(
+                f"{name} is installed in {there}, which is not the pinned version {_ENV}"
+            )
         waiting += [Requirement(line) for line in needs]
     return sorted(found)
 
 
 def pins(names: list[str]) -> str:
     """The lines of ci/requirements.txt for these names, hashes included."""
-    text = REQUIREMENTS.read_text()
-    lines = {
-        canonical(found[1]): found[0]
-        for found in re.finditer(r"^([\w.-]+)==(?:.*\\\n)*.*\n", text, re.M)
-    }
+    lines = _all_pins(REQUIREMENTS.read_text())
     lost = [name for name in names if name not in lines]
     if lost:
         raise ImagePackagesError(f"{REQUIREMENTS} pins no {', '.join(lost)}; run `make pins`")
     return "".join(lines[name] for name in names)
+
+
+@cache
+def _all_pins(text: str) -> dict[str, str]:
+    found = re.finditer(r"^([\w.-]+)==(?:.*\\\n)*.*\n", text, re.M)
+    return {canonical(item[1]): item[0] for item in found}
 
 
 def install(requirements: str, target: Path) -> None:

@@ -246,6 +246,46 @@ def test_a_package_that_apt_does_not_know_is_named(monkeypatch: pytest.MonkeyPat
         debs.resolve(("libnope-at-all",))
 
 
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian's apt-get")
+def test_apts_answer_is_remembered_until_its_lists_or_settings_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debs, "_APT", (tmp_path / "lists",))
+    (tmp_path / "lists").mkdir()
+    asked: list[tuple[str, ...]] = []
+    answer = [debs.Deb("libc6", "libc6_1_amd64.deb", "00")]
+
+    def ask(packages: tuple[str, ...]) -> list[debs.Deb]:
+        asked.append(packages)
+        return answer
+
+    monkeypatch.setattr(debs, "_ask_apt", ask)
+    assert debs.resolve(("libc6",)) == debs.resolve(("libc6",)) == answer
+    assert len(asked) == 1
+    (tmp_path / "lists" / "bookworm").write_text("newer")
+    assert debs.resolve(("libc6",)) == answer
+    assert len(asked) == 2
+    assert debs.resolve(("libc6", "zlib1g")) == answer
+    assert len(asked) == 3
+
+
+def test_an_environment_that_is_not_the_pinned_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda _: "1.0")
+    with pytest.raises(image.ImagePackagesError) as caught:
+        wheels.closure("hooks", ())
+    assert "is installed in 1.0, which is not the pinned version" in str(caught.value)
+    assert str(caught.value).endswith("run `make env`, then use .venv/bin/python")
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    with pytest.raises(
+        image.ImagePackagesError, match=r"which the hooks image needs, is not installed in"
+    ):
+        wheels.closure("hooks", ())
+
+
 def test_the_closure_follows_the_pins_and_leaves_out_what_is_left_out() -> None:
     with_all = wheels.closure("hooks", ())
     less = wheels.closure("hooks", ("aiohttp", "aiohttp-retry"))

@@ -41,7 +41,7 @@ def _list() -> None:
         folder = builder.folder(family, toolchain)
         for name, place in family.names.items():
             state = str(folder / place) if folder.exists() else "missing"
-            print(f"{name:26} {family.version:10} {state}")
+            print(f"{name:30} {family.version:8} {state}")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,39 @@ def test_no_line_ends_in_blanks(case: str) -> None:
         assert line == line.rstrip() or line.strip().startswith("#"), (number, line)
 
 
+COMPONENTS = ("pd", "tikv", "tidb")
+
+# values → the components whose pods start anew with them
+RESTARTS: list[tuple[dict[str, object], set[str]]] = [
+    ({"pd": {"replicas": 5}, "tikv": {"replicas": 7}, "tidb": {"replicas": 9}}, set()),
+    ({"tidb": {"service": {"type": "ClusterIP"}}, "monitor": {"enabled": False}}, set()),
+    (
+        {"storage": {"allowNetwork": True, "localProvisioners": ["x"]}, "boot": {"poll": "9s"}},
+        set(),
+    ),
+    ({"hooks": {"image": {"tag": "9"}}, "scale": {"guard": False}}, set()),
+    ({"pd": {"config": {"log": {"level": "debug"}}}}, {"pd"}),
+    ({"tikv": {"config": {"log": {"level": "debug"}}}}, {"tikv"}),
+    ({"tidb": {"initSql": "CREATE DATABASE a"}}, {"tidb"}),
+    ({"locationLabels": []}, {"pd"}),
+    ({"boot": {"image": {"tag": "9"}}}, {"pd", "tikv", "tidb"}),
+    ({"version": "v8.5.6"}, {"pd", "tikv", "tidb"}),
+]
+
+
+@pytest.mark.parametrize(("values", "restarted"), RESTARTS)
+def test_what_restarts_the_database(values: dict[str, object], restarted: set[str]) -> None:
+    rendered = template(values=values)
+    changed = {
+        component
+        for component in COMPONENTS
+        for name in [f"shop-{component}"]
+        if rendered.find("StatefulSet", name)["spec"]["template"]
+        != default().find("StatefulSet", name)["spec"]["template"]
+    }
+    assert changed == restarted
+
+
 def test_a_new_chart_version_alone_changes_no_pod_template(tmp_path: Path) -> None:
     """An upgrade of the chart must not restart the database: only labels of the objects themselves tell the version."""
     import shutil
@@ -148,7 +181,7 @@ def test_a_new_chart_version_alone_changes_no_pod_template(tmp_path: Path) -> No
         check=True,
     )
     newer = helm.Rendered(done.stdout, "")
-    for component in ("pd", "tikv", "tidb"):
+    for component in COMPONENTS:
         before, after = (
             r.find("StatefulSet", f"shop-{component}")["spec"] for r in (default(), newer)
         )
@@ -186,7 +219,7 @@ SECOND: dict[str, object] = {"disks": {"enabled": False}}
 
 
 def test_disruption_budgets_let_one_go() -> None:
-    for component in ("pd", "tikv", "tidb"):
+    for component in COMPONENTS:
         budget = default().find("PodDisruptionBudget", f"shop-{component}")["spec"]
         workload = default().find("StatefulSet", f"shop-{component}")["spec"]
         assert budget["maxUnavailable"] == 1

@@ -36,6 +36,7 @@ class Suite:
 # Quick ones first. A cluster's tools come last because a cold build of them takes minutes.
 SUITES = (
     Suite("unit"),
+    Suite("chart", needs=("helm4", "helm3", "helm-unittest", "kubeconform")),
     Suite("postrender", needs=("helm4", "helm3", "kustomize")),
     Suite(
         "cluster",

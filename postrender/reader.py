@@ -175,27 +175,31 @@ class Reader:
                 if content.start < 0:
                     content.start = event.start_mark.index
             elif key is _NO_KEY:
-                key = self._key(value, container, chunk, event)
+                if type(value) is str and value not in container and len(value) <= MAX_KEY:
+                    key = value
+                else:
+                    key = _key(value, container, chunk, event)
             else:
                 container[key] = value
                 key = _NO_KEY
 
-    def _key(self, value: Value, container: Mapping, chunk: Chunk, event: Any) -> str:
-        """A key that every reader takes for the same one, or StreamError."""
-        if value is None:
-            raise _refused(chunk, event, "a key is null")
-        if not isinstance(value, str):
-            raise _refused(chunk, event, "a key is a mapping or a sequence")
-        if value in container:
-            raise _refused(
-                chunk,
-                event,
-                f"duplicate key {_short(value)!r}",
-                "YAML readers don't agree on which of the two counts: remove one",
-            )
-        if len(value) > MAX_KEY:
-            raise _refused(chunk, event, f"a key has more than {MAX_KEY} characters")
-        return value
+
+def _key(value: Value, container: Mapping, chunk: Chunk, event: Any) -> str:
+    """The value as a key when every reader takes it for the same one, else StreamError."""
+    if value is None:
+        raise _refused(chunk, event, "a key is null")
+    if not isinstance(value, str):
+        raise _refused(chunk, event, "a key is a mapping or a sequence")
+    if value in container:
+        raise _refused(
+            chunk,
+            event,
+            f"duplicate key {_short(value)!r}",
+            "YAML readers don't agree on which of the two counts: remove one",
+        )
+    if len(value) > MAX_KEY:
+        raise _refused(chunk, event, f"a key has more than {MAX_KEY} characters")
+    return value
 
 
 def _tagged(tag: str, value: str) -> Value:

@@ -19,8 +19,8 @@ from postrender.errors import StreamError
 MAX_DOCUMENT = 4 * 2**20
 MAX_STREAM = 256 * 2**20
 
-_CUT = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_FALSE_CUT = re.compile(r"^---[^ \t\r\n].*", re.MULTILINE)
+_DASHES = re.compile(r"^---.?", re.MULTILINE)
+_CUTS = frozenset({"---", "--- ", "---\t", "---\r"})
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SOURCE = re.compile(r"^# Source: (\S+)", re.MULTILINE)
 _BLANK_OR_COMMENT = re.compile(r"[ \t]*(?:#.*)?")
@@ -84,16 +84,12 @@ def split(text: str) -> Iterator[Chunk]:
     """The documents of a stream in order. Their texts joined are the stream again, less a byte order mark at its
     start.
     """
-    false_cut = _FALSE_CUT.search(text)
-    if false_cut:
-        raise StreamError(
-            "a line starts with '---' but is no document marker",
-            line=text.count("\n", 0, false_cut.start()) + 1,
-            column=1,
-            excerpt=false_cut.group(),
-            remedy="Helm and kubectl cut the stream here and YAML does not: indent the line",
-        )
-    starts = [0, *(cut.start() for cut in _CUT.finditer(text) if cut.start())]
+    starts = [0]
+    for dashes in _DASHES.finditer(text):
+        if dashes.group() not in _CUTS:
+            raise _false_cut(text, dashes.start())
+        if dashes.start():
+            starts.append(dashes.start())
     number, line, start = 0, 0, 0
     for end in [*starts[1:], len(text)]:
         chunk = text[start:end]
@@ -103,6 +99,16 @@ def split(text: str) -> Iterator[Chunk]:
         yield Chunk(chunk, number, line)
         line += chunk.count("\n")
         start = end
+
+
+def _false_cut(text: str, at: int) -> StreamError:
+    return StreamError(
+        "a line starts with '---' but is no document marker",
+        line=text.count("\n", 0, at) + 1,
+        column=1,
+        excerpt=text[at:].partition("\n")[0],
+        remedy="Helm and kubectl cut the stream here and YAML does not: indent the line",
+    )
 
 
 def _is_preface(chunk: str) -> bool:

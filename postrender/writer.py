@@ -50,18 +50,21 @@ class Writer:
         return "".join(out)
 
     def _mapping(self, out: list[str], value: dict[str, Value], lead: str, pad: str) -> None:
+        known = self._written
+        inner = pad + "  "
         for key, item in value.items():
+            # A Token equals the string that it spells: looking it up would find the string's quotes.
+            name = (known.get(key) if type(key) is str else None) or self._scalar(key)
             kind = type(item)
-            name = self._scalar(key)
             if kind is str:
-                written = self._written.get(item) or self._string(item, pad + "  ")  # type: ignore[arg-type]
+                written = known.get(item) or self._string(item, inner)  # type: ignore[arg-type]
                 out.append(f"{lead}{name}: {written}\n")
-            elif isinstance(item, dict) and item:
+            elif kind is dict and item:
                 out.append(f"{lead}{name}:\n")
-                self._mapping(out, item, pad + "  ", pad + "  ")
-            elif isinstance(item, list) and item:
+                self._mapping(out, item, inner, inner)  # type: ignore[arg-type]
+            elif kind is list and item:
                 out.append(f"{lead}{name}:\n")
-                self._sequence(out, item, pad, pad)
+                self._sequence(out, item, pad, pad)  # type: ignore[arg-type]
             else:
                 out.append(f"{lead}{name}: {self._flat(item)}\n")
             lead = pad

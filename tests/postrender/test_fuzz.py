@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 
 from postrender import cli
-from tests.unit import postrender as unit
 
 SOAK_SECONDS = 600
 INPUTS = 1500
-GOLDEN = Path(next(iter(unit.__path__))) / "golden"
+GOLDEN = Path(__file__).parent.parent / "unit" / "postrender" / "golden"
 # What a mutation puts in: YAML's own marks, bytes that are none, and fields with a type that no rule expects.
 TOKENS = (
     *(

@@ -1,0 +1,213 @@
+"""What the post-renderer costs on a stream of 2,000 documents and 5.4 MB, as ratios within one run.
+
+Goals (issue 8): nothing to change ≤ 1.2 × one PyYAML CSafeLoader parse of the same stream, every document changed ≤ 2
+×; ≥ 10 × faster than a ruamel.yaml round trip; peak memory ≤ 150 MB; start-up to the first byte ≤ 150 ms. Times are
+CPU seconds of one process, so that neighbours on the machine count little; what is compared runs in turn.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from ruamel.yaml import YAML
+
+from ci import tools
+from postrender import config
+from postrender.engine import Pass
+
+ROUNDS = 5
+STARTS = 15
+DOCUMENTS = 2000
+RUAMEL_SHARE = 10  # a tenth of the stream: the whole takes half a minute
+MB = 1_000_000
+CONFIG = "apiVersion: helm-tidb.io/v1\nkind: PostRender\n"
+
+_CHART = """---
+# Source: tidb/templates/tikv/statefulset.yaml
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: db-{n}-tikv
+  labels: &labels
+    app.kubernetes.io/name: tidb
+    app.kubernetes.io/instance: db-{n}
+    app.kubernetes.io/component: tikv
+spec:
+  replicas: 3
+  serviceName: db-{n}-tikv-peer
+  selector:
+    matchLabels: {{app.kubernetes.io/name: tidb, app.kubernetes.io/instance: db-{n}}}
+  template:
+    metadata: {{labels: {{app.kubernetes.io/name: tidb, app.kubernetes.io/instance: db-{n}}}}}
+    spec:
+      containers:
+        - name: tikv
+          image: docker.io/pingcap/tikv:v8.5.0
+          command: ["/bin/sh", "-c", "exec /tikv-server --addr 0.0.0.0:20160 --store-{n}"]
+          env:
+{env}          resources:
+            limits: {{cpu: "4", memory: 16Gi}}
+            requests: {{cpu: "4", memory: 16Gi}}
+          volumeMounts:
+            - {{name: data, mountPath: /var/lib/tikv}}
+  volumeClaimTemplates:
+    - metadata: {{name: data}}
+      spec: {{storageClassName: tidb-local, accessModes: [ReadWriteOnce]}}
+---
+# Source: tidb/templates/tikv/config.yaml
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: db-{n}-tikv
+  labels: {{app.kubernetes.io/name: tidb, app.kubernetes.io/instance: db-{n}}}
+data:
+  config.toml: |
+{toml}"""
+
+
+_VARIABLE = """            - name: VARIABLE_{k}
+              value: "setting {k} of cluster {n}"
+"""
+_SECTION = """    [section-{k}]
+    key-{k} = "value {n} of {k}"
+    limit = {n}
+"""
+
+
+def stream() -> str:
+    """Half StatefulSets with 24 variables, half ConfigMaps with 108 lines of TOML: what rendered charts are made of."""
+    texts = []
+    for n in range(DOCUMENTS // 2):
+        env = "".join(_VARIABLE.format(k=k, n=n) for k in range(24))
+        toml = "".join(_SECTION.format(k=k, n=n) for k in range(36))
+        texts.append(_CHART.format(n=n, env=env, toml=toml))
+    return "".join(texts)
+
+
+def main() -> None:
+    text = stream()
+    data = text.encode()
+    print(
+        f"{DOCUMENTS} documents, {len(data) / MB:.1f} MB, {text.count(chr(10))} lines; {ROUNDS} rounds in turn"
+    )
+    ruamel_text = "---\n".join(text.split("---\n")[1 : DOCUMENTS // RUAMEL_SHARE + 1])
+    ruamel_scale = len(text) / len(ruamel_text)
+    contestants: dict[str, Callable[[], None]] = {
+        "CSafeLoader": lambda: _parse(text),
+        "nothing to change": lambda: _pass(data, {}),
+        "every document changed": lambda: _pass(data, {"labels": {"labels": {"team": "storage"}}}),
+        "ruamel.yaml round trip": lambda: _round_trip(ruamel_text),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(ROUNDS):
+        for name, run in contestants.items():
+            began = time.process_time()
+            run()
+            took = time.process_time() - began
+            seconds[name].append(
+                took * ruamel_scale if run is contestants["ruamel.yaml round trip"] else took
+            )
+    median = {name: statistics.median(each) for name, each in seconds.items()}
+    parse = median["CSafeLoader"]
+    for name, goal in (
+        ("CSafeLoader", ""),
+        ("nothing to change", "≤ 1.2"),
+        ("every document changed", "≤ 2"),
+    ):
+        spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
+        _say(
+            name,
+            f"{median[name]:.2f} s CPU ({spread})",
+            f"{median[name] / parse:.2f} × the parse",
+            goal,
+        )
+    slow = median["ruamel.yaml round trip"]
+    times = f"{slow / median['every document changed']:.0f} × ours"
+    told = f"{slow:.1f} s CPU (from 1/{ruamel_scale:.0f} of it)"
+    _say("ruamel.yaml round trip", told, times, "≥ 10")
+    with tempfile.TemporaryDirectory() as folder:
+        _processes(Path(folder), text)
+
+
+def _processes(folder: Path, text: str) -> None:
+    (folder / "release.yaml").write_text(text)
+    (folder / "one.yaml").write_text(text.split("---\n")[1])
+    (folder / "config.yaml").write_text(CONFIG + "rules: {labels: {labels: {team: storage}}}\n")
+    (folder / "kustomization.yaml").write_text(
+        "resources: [release.yaml]\nlabels: [{pairs: {team: storage}}]\n"
+    )
+    ours = [sys.executable, "-m", "postrender", "--config", str(folder / "config.yaml")]
+    cpu, memory = _process(ours, folder / "release.yaml")
+    _say("as a process, all changed", f"{cpu:.2f} s CPU, peak {memory / MB:.0f} MB", "", "≤ 150 MB")
+    cpu, memory = _process(
+        [str(tools.path("kustomize")), "build", str(folder)], folder / "release.yaml"
+    )
+    _say("kustomize build, same labels", f"{cpu:.2f} s CPU, peak {memory / MB:.0f} MB", "", "")
+    python = [sys.executable, "-c", "print(1)"]
+    for name, command, goal in (
+        ("start-up", ours[:3], "≤ 150 ms"),
+        ("start-up with a configuration", ours, "≤ 150 ms"),
+        ("start-up of Python alone", python, ""),
+    ):
+        starts = sorted(_first_byte(command, folder / "one.yaml") * 1000 for _ in range(STARTS))
+        middle, least, most = starts[STARTS // 2], starts[0], starts[-1]
+        _say(name, f"{middle:.0f} ms ({least:.0f} to {most:.0f}) to the first byte", "", goal)
+
+
+def _parse(text: str) -> None:
+    for _ in yaml.load_all(text, Loader=yaml.CSafeLoader):
+        pass
+
+
+def _pass(data: bytes, rules: dict[str, object]) -> None:
+    done = Pass(lambda _: config.rules({"rules": rules}, Path()))
+    done.run(data)
+    done.finish()
+    if done.changed != (DOCUMENTS if rules else 0):
+        raise RuntimeError(f"{done.changed} documents changed: this measures something else")
+
+
+def _round_trip(text: str) -> None:
+    round_trip = YAML()
+    round_trip.dump_all(list(round_trip.load_all(text)), io.StringIO())
+
+
+def _process(command: list[str], stdin: Path) -> tuple[float, int]:
+    """CPU seconds and peak resident bytes of one run."""
+    with stdin.open("rb") as data:
+        program = subprocess.Popen(command, stdin=data, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(program.pid, 0)
+    program.returncode = os.waitstatus_to_exitcode(status)
+    if program.returncode:
+        raise RuntimeError(f"{command[0]} ended with {program.returncode}")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+
+
+def _first_byte(command: list[str], stdin: Path) -> float:
+    with stdin.open("rb") as data:
+        began = time.monotonic()
+        program = subprocess.Popen(command, stdin=data, stdout=subprocess.PIPE)
+        assert program.stdout
+        program.stdout.read(1)
+        took = time.monotonic() - began
+        program.communicate()
+    return took
+
+
+def _say(name: str, measured: str, ratio: str, goal: str) -> None:
+    line = f"{name:<30} {measured:<44} {ratio:<20} {f'goal {goal}' if goal else ''}"
+    print(re.sub(r"\s+$", "", line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -65,20 +65,26 @@ class RemoveMember(Action):
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteClaim(Action):
-    """Delete the claim of a retired owner: this UID, while it is bound to this volume."""
+    """Delete the claim of a vacant place: this UID, while it is bound to this volume and PD knows nobody who
+    lives there.
+    """
 
-    claim: str
+    slot: Slot
     claim_uid: str
     volume_uid: str
-    owner: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletePod(Action):
-    """Delete the pod that still holds the claim. `force` skips the kubelet's word: only where its node is lost."""
+    """Delete the pod of a vacant place (or, with a volume that can move, of a fenced node).
 
-    pod: str
+    `force` skips the kubelet's word: only where its node is lost. `claim_uid`: the claim that has to be going;
+    "" for none.
+    """
+
+    slot: Slot
     pod_uid: str
+    claim_uid: str
     node: str
     force: bool
 
@@ -156,29 +162,28 @@ def remove_member(member: Member, leader: int, why: str) -> RemoveMember:
     )
 
 
-def delete_claim(
-    claim: Claim, volume: Volume, owner: str, state: EntryState, namespace: str
-) -> DeleteClaim:
+def delete_claim(slot: Slot, claim: Claim, volume: Volume, why: str, namespace: str) -> DeleteClaim:
     return DeleteClaim(
         code="delete-claim",
         subject=Subject("PersistentVolumeClaim", claim.name, namespace, claim.uid),
         does=f"delete the claim on volume {volume.name}",
-        why=f"PD says that its {owner} is {state.value}",
-        claim=claim.name,
+        why=why,
+        slot=slot,
         claim_uid=claim.uid,
         volume_uid=volume.uid,
-        owner=owner,
     )
 
 
-def delete_pod(pod: Pod, force: bool, why: str, namespace: str) -> DeletePod:
+def delete_pod(slot: Slot, pod: Pod, force: bool, why: str, namespace: str) -> DeletePod:
+    claim = slot.claim
     return DeletePod(
         code="delete-pod",
         subject=Subject("Pod", pod.name, namespace, pod.uid),
         does="delete the pod by force" if force else "delete the pod",
         why=why,
-        pod=pod.name,
+        slot=slot,
         pod_uid=pod.uid,
+        claim_uid=claim.uid if claim is not None and claim.deleting else "",
         node=pod.node,
         force=force,
     )

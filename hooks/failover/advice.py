@@ -25,6 +25,19 @@ def other_cluster(view: PdView, world: Snapshot) -> Refusal:
     )
 
 
+def no_record(view: PdView, world: Snapshot) -> Refusal:
+    return Refusal(
+        code="no-record",
+        subject=Subject("PD", world.release),
+        why=f"{world.record} names no cluster id, so nothing proves that the PD which answers is this release's",
+        remedy=(
+            f"PD answers as cluster {view.cluster_id}: if that is it, restart a TiKV pod, whose init container "
+            "writes the record"
+        ),
+        numbers={"answers": str(view.cluster_id)},
+    )
+
+
 def no_leader(view: PdSilent, world: Snapshot) -> Refusal:
     return Refusal(
         code="pd-no-leader",
@@ -176,8 +189,6 @@ def unknown_claim(slot: Slot, volume: Volume, world: Snapshot) -> Refusal:
         why=(
             f"PD has no record of a store at {slot.address}, not even a retired one: nobody can say whether volume "
             f"{volume.name} holds data that PD does not know (as after pd-recover)"
-            if slot.address
-            else f"PD does not list {slot.name}, and nothing says whether volume {volume.name} was ever its disk"
         ),
         remedy=(
             f"bring the node or disk back; if nothing on it is needed: `kubectl delete pvc -n {world.namespace} "

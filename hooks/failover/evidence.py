@@ -49,6 +49,11 @@ class Lost:
     silence: timedelta
     fenced: bool
 
+    @property
+    def node_lost(self) -> bool:
+        """The kubelet there will not confirm anything: a pod goes by force or not at all."""
+        return self.code in ("node-deleted", "node-out-of-service", "node-not-ready")
+
 
 @dataclass(frozen=True)
 class NotLost:
@@ -232,7 +237,6 @@ def reading_of(view: PdView, taken: datetime) -> Reading:
         taken=taken,
         leader=view.leader.id,
         beats={store.id: store.last_heartbeat_ns for store in live(view.stores)},
-        heard=frozenset(store.id for store in live(view.stores) if store.heard),
         unhealthy=frozenset(m.id for m in view.members if m.id not in view.healthy),
         nameless=frozenset(m.id for m in view.members if not m.name),
     )

@@ -142,16 +142,11 @@ class Disk:
 
 @dataclass(frozen=True)
 class Reading:
-    """What of PD's word is compared over time. `beats`: store id → its last heartbeat by PD's clock, in ns.
-
-    `heard` holds the stores whose heartbeat this leader received itself: only for those is `beats` exact, the
-    others' is a stored one, up to 5 min old.
-    """
+    """What of PD's word is compared over time. `beats`: live store id → its last heartbeat by PD's clock, in ns."""
 
     taken: datetime
     leader: int
     beats: Mapping[int, int]
-    heard: frozenset[int]
     unhealthy: frozenset[int]
     nameless: frozenset[int]
 
@@ -275,7 +270,6 @@ class Snapshot:
     namespace: str
     recorded_cluster: int | None
     record: str
-    replicas: Mapping[Component, int]
     pd: PdView | PdSilent
     earlier: Reading | None
     entries: tuple[Entry, ...]

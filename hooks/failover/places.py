@@ -11,7 +11,7 @@ from hooks.failover import advice
 from hooks.failover.actions import Step, delete_claim, delete_pod, mark
 from hooks.failover.evidence import Lost, NotLost, kubernetes_loss
 from hooks.failover.gates import reasons, room_for
-from hooks.failover.model import Entry, EntryState, PdView, Policy, Slot, Snapshot
+from hooks.failover.model import Claim, EntryState, PdView, Policy, Slot, Snapshot, Volume
 
 
 def note_owner(
@@ -31,24 +31,37 @@ def note_owner(
     return None
 
 
-def vacate(slot: Slot, entry: Entry, world: Snapshot, policy: Policy) -> Plan[Step]:
-    """The owner is final in PD: its claim goes, then the pod that holds the claim."""
-    claim, pod = slot.claim, slot.pod
-    assert claim is not None
-    assert claim.volume is not None
+def vacate(
+    slot: Slot, claim: Claim, volume: Volume, why: str, world: Snapshot, policy: Policy
+) -> Plan[Step]:
+    """Empty a place whose owner is final in PD: the claim goes, then the pod that holds it."""
     if not claim.deleting:
-        gone = delete_claim(claim, claim.volume, entry.owner, entry.state, world.namespace)
-        return Plan(actions=(gone,))
-    subject = Subject("PersistentVolumeClaim", claim.name, world.namespace)
+        return Plan(actions=(delete_claim(slot, claim, volume, why, world.namespace),))
+    pod = slot.pod
     if pod is None or not pod.node:
+        subject = Subject("PersistentVolumeClaim", claim.name, world.namespace)
         return wait("claim-deleting", subject, "it is being deleted", "Kubernetes has deleted it")
     loss = kubernetes_loss(slot, world, policy)
-    force = isinstance(loss, Lost) and loss.code != "disk-failed"
+    force = isinstance(loss, Lost) and loss.node_lost
     if pod.deleting and not force:
-        stopping = Subject("Pod", pod.name, world.namespace)
-        return wait("pod-stopping", stopping, f"it is stopping on Node {pod.node}", "it is gone")
-    why = f"it holds the claim of {entry.owner}, which is {entry.state.value}"
-    return Plan(actions=(delete_pod(pod, force, why, world.namespace),))
+        subject = Subject("Pod", pod.name, world.namespace)
+        return wait("pod-stopping", subject, f"it is stopping on Node {pod.node}", "it is gone")
+    return Plan(actions=(delete_pod(slot, pod, force, why, world.namespace),))
+
+
+def abandon(
+    slot: Slot, claim: Claim, volume: Volume, loss: Lost, why: str, world: Snapshot, policy: Policy
+) -> Plan[Step]:
+    """Empty a place whose disk never had an owner in PD, or none that PD remembers.
+
+    On a lost node the pod goes first: should the node come back before the claim is deleted, the pod starts
+    there again and nothing has happened. On a living node it would start there again at once, so there the
+    claim goes first. No note is made: the disk is cleared after `disks.wipe.after`.
+    """
+    pod = slot.pod
+    if loss.node_lost and not claim.deleting and pod is not None and pod.node:
+        return Plan(actions=(delete_pod(slot, pod, True, why, world.namespace),))
+    return vacate(slot, claim, volume, why, world, policy)
 
 
 def on_network(slot: Slot) -> bool:
@@ -68,7 +81,9 @@ def network_step(slot: Slot, subject: Subject, world: Snapshot, policy: Policy) 
     if not loss.fenced and claim is not None and claim.volume is not None:
         return Plan(refusals=(advice.not_fenced(slot, claim.volume, pod.node, subject),))
     return Plan(
-        actions=(delete_pod(pod, True, f"{loss.words}: its volume can move", world.namespace),)
+        actions=(
+            delete_pod(slot, pod, True, f"{loss.words}: its volume can move", world.namespace),
+        )
     )
 
 

@@ -49,7 +49,6 @@ from hooks.failover import advice
 from hooks.failover.actions import (
     Step,
     forget,
-    mark,
     remove_member,
     retire_store,
     settle,
@@ -73,7 +72,6 @@ from hooks.failover.gates import (
     up_voters,
 )
 from hooks.failover.model import (
-    Claim,
     Component,
     Entry,
     EntryState,
@@ -83,12 +81,12 @@ from hooks.failover.model import (
     Silence,
     Slot,
     Snapshot,
-    Volume,
     member_owner,
     owner_id,
     store_owner,
 )
 from hooks.failover.places import (
+    abandon,
     await_pod,
     both,
     network_step,
@@ -107,6 +105,8 @@ def plan(world: Snapshot, policy: Policy) -> Plan[Step]:
         return without_pd(view, world)
     if world.recorded_cluster is not None and view.cluster_id != world.recorded_cluster:
         return Plan(refusals=(advice.other_cluster(view, world),))
+    if world.recorded_cluster is None and world.slots:
+        return Plan(refusals=(advice.no_record(view, world),))
     members = members_step(world, view, policy)
     if members.actions or members.refusals or begun(missing_members(world, view), world, view):
         # One at a time, members first: PD must lead while stores are replaced.
@@ -245,39 +245,26 @@ def member_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> P
     """PD does not list this ordinal: empty its place, or wait for its pod to join."""
     subject = Subject("Pod", slot.name, world.namespace)
     claim = slot.claim
-    entry = world.entry(claim.volume if claim else None)
-    if entry is not None and entry.final:
-        return vacate(slot, entry, world, policy)
-    if claim is not None and claim.volume is not None and entry is None:
-        loss = kubernetes_loss(slot, world, policy)
-        if isinstance(loss, Lost):
-            return abandoned_by_member(slot, claim, claim.volume, loss, world, view, policy)
-        if slot.pod is not None and world.now - slot.pod.created > policy.pd_after:
-            return Plan(refusals=(advice.unlisted_member(slot, world),))
+    if claim is None or claim.volume is None:
+        return await_pod(slot, "PD lists it as a healthy member", world, subject)
+    entry = world.entry(claim.volume)
+    if (entry is not None and entry.final) or claim.deleting:
+        owner = (
+            f"{entry.owner} is {entry.state.value}" if entry else f"PD does not list {slot.name}"
+        )
+        return vacate(slot, claim, claim.volume, owner, world, policy)
+    loss = kubernetes_loss(slot, world, policy)
+    if isinstance(loss, Lost) and entry is None:
+        if on_network(slot):
+            return network_step(slot, subject, world, policy)
+        # PD's members hold one and the same content: a disk whose name a healthy group does not list has
+        # nothing of its own.
+        if len(view.healthy) == len(view.members):
+            why = f"{loss.words}, and PD, with all its members healthy, does not list {slot.name}"
+            return abandon(slot, claim, claim.volume, loss, why, world, policy)
+    elif slot.pod is not None and world.now - slot.pod.created > policy.pd_after:
+        return Plan(refusals=(advice.unlisted_member(slot, world),))
     return await_pod(slot, "PD lists it as a healthy member", world, subject)
-
-
-def abandoned_by_member(
-    slot: Slot,
-    claim: Claim,
-    volume: Volume,
-    loss: Lost,
-    world: Snapshot,
-    view: PdView,
-    policy: Policy,
-) -> Plan[Step]:
-    """The disk died before its member joined, or a person removed the member: PD's members hold one and the
-    same content, so a disk whose name a healthy group does not list has nothing of its own.
-    """
-    if not volume.local:
-        return network_step(slot, Subject("Pod", slot.name, world.namespace), world, policy)
-    if len(view.healthy) < len(view.members):
-        return await_pod(slot, "all members are healthy", world, Subject("Pod", slot.name))
-    why = f"{loss.words}, and PD, with all its members healthy, does not list {slot.name}"
-    owner = f"member {slot.name}"
-    return Plan(
-        actions=(mark(slot, claim, volume, owner, view, EntryState.REMOVED, why, world.namespace),)
-    )
 
 
 # --- Stores --------------------------------------------------------------------------------------
@@ -375,15 +362,31 @@ def store_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> Pl
     """No live store at this address: empty the place, or wait for the new pod to register."""
     subject = Subject("Pod", slot.name, world.namespace)
     claim = slot.claim
-    entry = world.entry(claim.volume if claim else None)
-    if entry is not None and entry.final:
-        owner = next((s for s in view.stores if store_owner(s.id) == entry.owner), None)
+    if claim is None or claim.volume is None:
+        return await_pod(slot, "PD calls its store Up", world, subject)
+    entry = world.entry(claim.volume)
+    if (entry is not None and entry.final) or claim.deleting:
+        owner = next((s for s in view.stores if entry and store_owner(s.id) == entry.owner), None)
         held = may_let_go(owner, world, view, policy) if owner is not None else None
-        return reasons(held) if held is not None else vacate(slot, entry, world, policy)
-    if claim is not None and claim.volume is not None and entry is None:
-        loss = kubernetes_loss(slot, world, policy)
-        if isinstance(loss, Lost):
-            return abandoned_by_store(slot, claim, claim.volume, loss, world, view, policy)
+        if held is not None:
+            return reasons(held)
+        why = (
+            f"{entry.owner} is {entry.state.value}"
+            if entry
+            else f"no store lives at {slot.address}"
+        )
+        return vacate(slot, claim, claim.volume, why, world, policy)
+    loss = kubernetes_loss(slot, world, policy)
+    if isinstance(loss, Lost) and entry is None:
+        if on_network(slot):
+            return network_step(slot, subject, world, policy)
+        # The new disk died before its store registered, or a person retired the store. A retired store at this
+        # very address tells: what lies there is its data, or that of a process which PD has never heard of.
+        # Else nobody can tell.
+        if not any(s.address == slot.address and s.retired for s in view.stores):
+            return Plan(refusals=(advice.unknown_claim(slot, claim.volume, world),))
+        why = f"{loss.words}, and PD knows only retired stores at {slot.address}"
+        return abandon(slot, claim, claim.volume, loss, why, world, policy)
     return await_pod(slot, "PD calls its store Up", world, subject)
 
 
@@ -396,29 +399,3 @@ def may_let_go(store: Store, world: Snapshot, view: PdView, policy: Policy) -> R
     if store.state is StoreState.TOMBSTONE:
         return None
     return others_up(view, store.id, world, policy)
-
-
-def abandoned_by_store(
-    slot: Slot,
-    claim: Claim,
-    volume: Volume,
-    loss: Lost,
-    world: Snapshot,
-    view: PdView,
-    policy: Policy,
-) -> Plan[Step]:
-    """The new disk died before its store registered, or a person retired the store: whose data is it?
-
-    A retired store at this very address answers that: what lies on the volume is its data, or that of a
-    process which PD has never heard of. Without such a record nobody can tell.
-    """
-    if not volume.local:
-        return network_step(slot, Subject("Pod", slot.name, world.namespace), world, policy)
-    retired = [s for s in view.stores if s.address == slot.address and s.retired]
-    if not retired:
-        return Plan(refusals=(advice.unknown_claim(slot, volume, world),))
-    store = max(retired, key=lambda s: s.id)
-    why = f"{loss.words}, and PD knows only retired stores at {slot.address}"
-    owner = store_owner(store.id)
-    state = last_word(store)
-    return Plan(actions=(mark(slot, claim, volume, owner, view, state, why, world.namespace),))

@@ -22,6 +22,7 @@ from hooks.volumes import parse
 from hooks.volumes.job import VolumesJob
 from hooks.volumes.model import CLOCKS_APART, NEVER, Policy
 from schema import names
+from tests.faults.faulty import CrashedError
 from tests.faults.memory import Memory, Obj
 from tests.model.volumes.agents import FakeAgent, FakeDisk
 
@@ -65,13 +66,16 @@ class Stage:
         return client
 
     def run(self, *, rounds: int = 50) -> Exit:
-        """One process of the job, until it finds nothing to do."""
+        """One process of the job, until it finds nothing to do, or is cut off (Exit.ERROR)."""
         job = VolumesJob(self.client(), self.policy, NAMESPACE)
         options = Options(max_rounds=rounds)
         engine = Engine(
             job, options, out=lambda _: None, err=self.said.append, sleep=lambda _: None
         )
-        return engine.run()
+        try:
+            return engine.run()
+        except CrashedError:
+            return Exit.ERROR
 
     def settle(self, *, limit: int = 30) -> Exit:
         """Job, agents and Kubernetes take turns until a whole turn changes nothing."""

@@ -1,7 +1,8 @@
 """Generated worlds: people, machines and clocks do anything in any order, the job is cut off anywhere; after each
 step the invariants of hooks/volumes/plan.py hold (Stage.check), and when the world comes to rest, so does the job.
 
-*One identity – at most one PV on offer; no wipe without permission; a bound PV is never deleted; no key cleared twice.*
+*One identity – at most one PV on offer; no wipe without permission; a bound PV is never deleted; no key
+cleared twice.*
 
 `make test` runs a few hundred steps, `make soak` (HELM_TIDB_SOAK) a hundred times that.
 """
@@ -18,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hooks.kube.wire import Transport
 from schema import names
-from tests.faults.faulty import CrashedError, Fault, Faulty
+from tests.faults.faulty import Fault, Faulty
 from tests.model.volumes.agents import FakeDisk
 from tests.model.volumes.stage import Stage
 
@@ -47,12 +48,8 @@ class Worlds(RuleBasedStateMachine):
             return Faulty(inner, {call: fault})
 
         self.stage.wrap = wrap
-        try:
-            self.stage.run()
-        except CrashedError:
-            pass
-        finally:
-            self.stage.wrap = lambda inner: inner
+        self.stage.run()
+        self.stage.wrap = lambda inner: inner
 
     @rule()
     def agents_work(self) -> None:
@@ -190,7 +187,9 @@ class Worlds(RuleBasedStateMachine):
         self.stage.check()
 
     def teardown(self) -> None:
-        """Whatever happened: mended and left alone, the world comes to rest, and every good free disk is on offer."""
+        """Whatever happened: mended and left alone, the world comes to rest, and every good free disk is on
+        offer.
+        """
         stage = self.stage
         for node, agent in stage.agents.items():
             if ("nodes", "", node) not in stage.memory.objects:

@@ -1,0 +1,229 @@
+"""Pods that have a node and are not well there: images, mounts, crashes, nodes that don't answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hooks import kube
+from hooks.doctor import lost
+from hooks.doctor.finding import Finding, Weight, count
+from hooks.doctor.lastwords import last_words
+from hooks.doctor.scheduler import World
+from hooks.doctor.scheduler.world import is_true
+from hooks.doctor.snapshot import Snapshot
+from hooks.engine import Subject
+from hooks.kube.kinds import Obj
+
+_PULL = frozenset(
+    {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ErrImageInspect"}
+)
+
+
+def of(pods: Sequence[Obj], snapshot: Snapshot, world: World) -> list[Finding]:
+    found: list[Finding] = []
+    for pod in pods:
+        if pod["spec"].get("nodeName"):
+            found += _of_pod(pod, snapshot, world)
+    return found
+
+
+def _of_pod(pod: Obj, snapshot: Snapshot, world: World) -> Iterator[Finding]:
+    subject = Subject("Pod", kube.name(pod), kube.namespace(pod), kube.uid(pod))
+    status = pod.get("status") or {}
+    node = world.nodes.get(pod["spec"]["nodeName"])
+    if status.get("phase") == "Succeeded":
+        return
+    if node is None and not snapshot.missing("nodes"):
+        yield _on_lost_node(pod, subject, "does not exist any more", snapshot)
+        return
+    if node is not None and not node.ready:
+        yield _on_lost_node(pod, subject, "is not Ready", snapshot)
+        return
+    if status.get("phase") == "Failed":
+        if not _of_job(pod):
+            yield Finding(
+                code="pod-failed", subject=subject, weight=Weight.PROBLEM,
+                why=f"it ended: {status.get('reason') or 'Failed'}: {status.get('message') or 'no message'}",
+                remedy=f"kubectl delete pod -n {kube.namespace(pod)} {kube.name(pod)}; its controller makes it anew",
+            )  # fmt: skip
+        return
+    if pod["metadata"].get("deletionTimestamp"):
+        return  # it is stopping, on a node that answers
+    told = False
+    for one in [
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ]:
+        finding = _of_container(pod, subject, one, snapshot)
+        if finding is not None:
+            told = True
+            yield finding
+    if not told and not is_true(status.get("conditions") or (), "Ready"):
+        mount = _event(snapshot, pod, ("FailedMount", "FailedAttachVolume", "FailedMapVolume"))
+        if mount:
+            yield _mount(pod, subject, mount, snapshot)
+        elif not _of_job(pod):
+            yield _not_ready(pod, subject, snapshot)
+
+
+def _of_container(
+    pod: Obj, subject: Subject, one: Mapping[str, Any], snapshot: Snapshot
+) -> Finding | None:
+    name, state = one["name"], one.get("state") or {}
+    waiting: Mapping[str, str] = state.get("waiting") or {}
+    reason, said = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _PULL:
+        return _pull(pod, subject, name, said or reason)
+    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        return Finding(
+            code="container-config", subject=subject, weight=Weight.PROBLEM,
+            why=f"container {name} can't be made on node {pod['spec']['nodeName']}: {said or reason}",
+            remedy="create what the message names (a Secret or ConfigMap of the chart's values), or correct the value",
+        )  # fmt: skip
+    ended = (one.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
+    crashed = reason == "CrashLoopBackOff" or (
+        one.get("restartCount", 0) > 0 and not one.get("ready") and bool(ended.get("exitCode"))
+    )
+    if not crashed:
+        return _init_waits(pod, subject, one, snapshot)
+    if _of_job(pod):
+        return None  # told with its Job
+    if ended.get("reason") == "OOMKilled":
+        limit = _limit(pod, name)
+        return Finding(
+            code="out-of-memory", subject=subject, weight=Weight.PROBLEM,
+            why=f"container {name} was killed for using more than its {limit} of memory "
+            f"({count(one.get('restartCount', 0), 'restart')})",
+            remedy=f"raise {_component(pod)}.resources.memory, or lower what it caches",
+        )  # fmt: skip
+    lines = snapshot.logs.get(f"{kube.name(pod)}/{name}", ())
+    words = last_words(lines, ended.get("message") or "", snapshot, pod)
+    how = f"exit code {ended.get('exitCode', '?')}, {count(one.get('restartCount', 0), 'restart')}"
+    return Finding(
+        code=words.code, subject=subject, weight=words.weight,
+        why=f"container {name} keeps ending ({how}): {words.why}",
+        remedy=words.remedy, details=tuple(f"  log: {line}" for line in words.lines),
+    )  # fmt: skip
+
+
+def _init_waits(
+    pod: Obj, subject: Subject, one: Mapping[str, Any], snapshot: Snapshot
+) -> Finding | None:
+    """The boot container waits on purpose, and says for what in its log."""
+    running = "running" in (one.get("state") or {})
+    inits = {
+        c["name"]
+        for c in pod["spec"].get("initContainers") or ()
+        if c.get("restartPolicy") != "Always"
+    }
+    if not running or one["name"] not in inits:
+        return None
+    lines = snapshot.logs.get(f"{kube.name(pod)}/{one['name']}", ())
+    said = lines[-1] if lines else "it has not said why yet"
+    return Finding(
+        code="starting", subject=subject, weight=Weight.WAITING,
+        why=f"init container {one['name']} has not finished: {said}",
+        remedy="it goes on by itself when that has happened; "
+        f"kubectl logs -n {kube.namespace(pod)} {kube.name(pod)} -c {one['name']} -f",
+    )  # fmt: skip
+
+
+def _pull(pod: Obj, subject: Subject, name: str, said: str) -> Finding:
+    image = next((c["image"] for c in _all_containers(pod) if c["name"] == name), "?")
+    remedy = "check imageRegistry and the image's tag in the chart's values"
+    if re.search(r"(?i)unauthori|denied|forbidden|credential", said):
+        remedy = "name a pull Secret under imagePullSecrets that may read this registry"
+    elif re.search(r"(?i)no such host|dial tcp|timeout|connection refused|i/o timeout", said):
+        remedy = (
+            f"node {pod['spec']['nodeName']} does not reach the registry: set imageRegistry to a mirror, or load the "
+            "image on the nodes"
+        )
+    return Finding(
+        code="image-pull", subject=subject, weight=Weight.PROBLEM,
+        why=f"node {pod['spec']['nodeName']} can't pull image {image} for container {name}: {_short(said)}",
+        remedy=remedy,
+    )  # fmt: skip
+
+
+def _mount(pod: Obj, subject: Subject, said: str, snapshot: Snapshot) -> Finding:
+    node = pod["spec"]["nodeName"]
+    if re.search(r"(?i)does not exist|no such file", said):
+        return Finding(
+            code="folder-missing", subject=subject, weight=Weight.PROBLEM,
+            why=f"the folder of its volume is not there on node {node}: the disk is not mounted, or another disk sits "
+            f"in its place ({_short(said)})",
+            remedy="mount the right disk again and it starts by itself; if the disk is gone for good: "
+            + ("; ".join(lost.plan_of(snapshot, pod)) or "`kubectl tidb plan failover` says what happens and when"),
+        )  # fmt: skip
+    return Finding(
+        code="mount", subject=subject, weight=Weight.PROBLEM,
+        why=f"node {node} can't mount its volumes: {_short(said)}",
+        remedy="mend what the message names; the kubelet tries again by itself",
+    )  # fmt: skip
+
+
+def _on_lost_node(pod: Obj, subject: Subject, how: str, snapshot: Snapshot) -> Finding:
+    node = pod["spec"]["nodeName"]
+    plan = "; ".join(lost.plan_of(snapshot, pod))
+    if _component(pod) in ("pd", "tikv"):
+        remedy = f"bring {node} back, which loses nothing; else " + (
+            plan or "failover replaces it once PD confirms the loss: `kubectl tidb plan failover`"
+        )
+    else:
+        remedy = f"bring {node} back, or say that it is gone: kubectl delete node {node}; then its pod moves"
+    return Finding(
+        code="node-lost", subject=subject, weight=Weight.WAITING,
+        why=f"it was on node {node}, which {how}; nobody knows whether it still runs",
+        remedy=remedy, numbers={"node": node},
+    )  # fmt: skip
+
+
+def _not_ready(pod: Obj, subject: Subject, snapshot: Snapshot) -> Finding:
+    probe = _event(snapshot, pod, ("Unhealthy",))
+    said = f": {_short(probe)}" if probe else ", and nothing has complained yet"
+    return Finding(
+        code="not-ready", subject=subject, weight=Weight.WAITING,
+        why=f"it runs on node {pod['spec']['nodeName']} and is not ready{said}",
+        remedy=f"kubectl logs -n {kube.namespace(pod)} {kube.name(pod)} --all-containers --tail=20",
+    )  # fmt: skip
+
+
+def _event(snapshot: Snapshot, pod: Obj, reasons: Sequence[str]) -> str:
+    """The latest complaint of these kinds about the pod."""
+    found = [
+        (
+            str(one.get("eventTime") or one.get("deprecatedLastTimestamp") or ""),
+            str(one.get("note", "")),
+        )
+        for one in snapshot.all("Event")
+        if one.get("reason") in reasons and (one.get("regarding") or {}).get("uid") == kube.uid(pod)
+    ]
+    return max(found)[1] if found else ""
+
+
+def _all_containers(pod: Obj) -> Sequence[Mapping[str, Any]]:
+    return [*(pod["spec"].get("initContainers") or ()), *(pod["spec"].get("containers") or ())]
+
+
+def _limit(pod: Obj, container: str) -> str:
+    for one in _all_containers(pod):
+        if one["name"] == container:
+            return str(((one.get("resources") or {}).get("limits") or {}).get("memory", "limit"))
+    return "limit"
+
+
+def _of_job(pod: Obj) -> bool:
+    return any(one.get("kind") == "Job" for one in pod["metadata"].get("ownerReferences") or ())
+
+
+def _component(pod: Obj) -> str:
+    return str(
+        (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/component", "the pod's")
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:299] + "…"

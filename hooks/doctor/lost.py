@@ -1,0 +1,126 @@
+"""Pods tied to a disk that can't be used now: where the data is, what is wrong there, what failover does and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hooks import kube
+from hooks.doctor import disks
+from hooks.doctor.finding import Finding, Weight
+from hooks.doctor.scheduler import Node, Verdict, World
+from hooks.doctor.scheduler.volumes import claim_names, is_bound, reaches
+from hooks.doctor.snapshot import Snapshot
+from hooks.engine import Subject
+from hooks.kube.kinds import Obj, View
+
+
+def volume_finding(
+    pod: Obj, subject: Subject, verdict: Verdict, snapshot: Snapshot, world: World
+) -> Finding | None:
+    """A pending pod whose claim is bound to a local volume: its one node is gone, cordoned, tainted or full."""
+    for name in claim_names(pod):
+        claim = world.claims.get((kube.namespace(pod), name))
+        if claim is None or not is_bound(claim):
+            continue
+        volume = world.volumes.get(claim["spec"]["volumeName"])
+        if volume is None:
+            return Finding(
+                code="volume-gone", subject=subject, weight=Weight.PROBLEM,
+                why=f"its claim {name} is bound to volume {claim['spec']['volumeName']}, which does not exist",
+                remedy="; ".join(plan_of(snapshot, pod)) or _WHEN,
+            )  # fmt: skip
+        homes = [node for node in world.nodes.values() if reaches(volume, node)]
+        if volume["spec"].get("nodeAffinity") and len(homes) <= 1:
+            return _at_home(pod, subject, volume, homes, verdict, snapshot)
+    return None
+
+
+def _at_home(
+    pod: Obj, subject: Subject, volume: Obj, homes: list[Node], verdict: Verdict, snapshot: Snapshot
+) -> Finding:
+    disk = disks.of_claim(snapshot, kube.name(volume))
+    last = disk.node if disk is not None else hostname(volume)
+    held = f"its data is on volume {kube.name(volume)}"
+    if not homes:
+        return Finding(
+            code="node-gone", subject=subject, weight=Weight.WAITING,
+            why=f"{held} of node {last}, and that Node does not exist any more",
+            remedy="; ".join(plan_of(snapshot, pod)) or _WHEN,
+            numbers={"node": last},
+        )  # fmt: skip
+    home = homes[0]
+    reasons = "; ".join(str(reason) for reason in verdict.nodes.get(home.name, ()))
+    code = verdict.nodes[home.name][0].code.partition(":")[0] if reasons else "unknown"
+    if not home.ready:
+        return Finding(
+            code="node-not-ready", subject=subject, weight=Weight.WAITING,
+            why=f"{held} of node {home.name}, which is not Ready ({reasons})",
+            remedy=f"bring {home.name} back, which loses nothing; else " + ("; ".join(plan_of(snapshot, pod)) or _WHEN),
+            numbers={"node": home.name},
+        )  # fmt: skip
+    remedies = {
+        "cordoned": f"kubectl uncordon {home.name}",
+        "taint": f"take the taint off {home.name}, or tolerate it",
+    }
+    return Finding(
+        code=f"home-{code}",
+        subject=subject,
+        weight=Weight.PROBLEM,
+        why=f"{held} of node {home.name}, the only one that can run it, and that {reasons}",
+        remedy=remedies.get(code, f"make room on {home.name}: nowhere else is this data"),
+        numbers={"node": home.name},
+    )
+
+
+_WHEN = (
+    "failover replaces the store or member after failover.after once PD confirms the loss: "
+    "`kubectl tidb plan failover` says what it waits for"
+)
+
+
+def hostname(volume: View) -> str:
+    """The node a local volume names, by its label; "" for another volume."""
+    required = (volume["spec"].get("nodeAffinity") or {}).get("required") or {}
+    for term in required.get("nodeSelectorTerms") or ():
+        for one in term.get("matchExpressions") or ():
+            if one["key"] == "kubernetes.io/hostname" and one.get("values"):
+                return str(one["values"][0])
+    return ""
+
+
+def last_plan(snapshot: Snapshot, job: str) -> Mapping[str, Any]:
+    """What a job wrote in `<release>-plan-<job>` when it looked last: {actions, waits, refusals}; {} for never."""
+    for config in snapshot.own("ConfigMap"):
+        if kube.name(config) == f"{snapshot.release}-plan-{job}":
+            try:
+                found = json.loads((config.get("data") or {}).get("plan.json", "{}"))
+            except ValueError:
+                return {}
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def plan_of(snapshot: Snapshot, pod: View) -> list[str]:
+    """What failover said last that concerns this pod: by its name, its claim's or its store's address."""
+    name = kube.name(pod)
+    lines = []
+    plan = last_plan(snapshot, "failover")
+    for part, verb, ends in (
+        ("actions", "failover is about to", ""),
+        ("waits", "failover waits", "until"),
+        ("refusals", "failover refuses", "remedy"),
+    ):
+        for entry in plan.get(part) or ():
+            text = f"{entry.get('subject', '')} {entry.get('why', '')} {entry.get('does', '')}"
+            if name not in text and not entry.get("subject", "").startswith(
+                ("PD", "TiKV", "Store", "Member")
+            ):
+                continue
+            if part == "actions":
+                lines.append(f"{verb} {entry['does']} ({entry['subject']}): {entry['why']}")
+            else:
+                word = "ends when" if ends == "until" else "to go on:"
+                lines.append(f"{verb}: {entry['why']}; {word} {entry.get(ends, '')}")
+    return lines

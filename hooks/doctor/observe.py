@@ -1,0 +1,256 @@
+"""Read a release's world through the API server into a Snapshot. What may not be read becomes a Gap, never an error.
+
+Reads go out side by side: a full look takes as long as its slowest list. All pods of the cluster are read (what is
+free on a node depends on them), in pages that are pruned as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from hooks import kube
+from hooks.doctor.proxy import Recording, pd_of
+from hooks.doctor.snapshot import Gap, Snapshot, labels_of, prune, redact
+from hooks.engine import EngineError
+from hooks.kube.kinds import Kind, Obj
+from hooks.kube.wire import Request
+from hooks.pd import PdError
+from schema import names
+
+QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
+CHART = "app.kubernetes.io/name=tidb"
+_LOG_LINES = 40
+_LOGS_AT_MOST = 8
+_THREADS = 8
+
+
+class ReleaseError(EngineError):
+    """Which release is meant can't be told, or it isn't one of this chart."""
+
+
+# What is lost without each list: for the Gap's sentence.
+_WORTH = {
+    "nodes": "no reason can be given node by node",
+    "pods": "what other namespaces take from the nodes is not counted",
+    "persistentvolumes": "where data is, and which disks are free, is not known",
+    "persistentvolumeclaims": "claims can't be explained",
+    "storageclasses": "a misspelt class can't be named",
+    "namespaces": "namespace selectors of pod affinity are judged by names only",
+    "tidbvolumes": "the disks can't be listed",
+    "resourcequotas": "quotas are known from events only",
+    "events": "what controllers and kubelets complained about is not known",
+    "configmaps": "the jobs' last plans are not known",
+    "leases": "who works on the release is not known",
+    "statefulsets": "how many pods there should be is not known",
+}
+
+
+@dataclass
+class Observer:
+    """`whole` false: only what `status` and `disks` show; nothing of other namespaces, no logs."""
+
+    client: kube.Client
+    namespace: str
+    whole: bool = True
+    gaps: list[Gap] = field(default_factory=list)
+
+    def observe(self, release: str) -> Snapshot:
+        """Raises KubeError when the API server can't be reached, ReleaseError when there is no such release."""
+        found = self._objects()
+        release = choose(release, self.namespace, found["StatefulSet"])
+        recording = self._ask_pd(release)
+        taken = self.client.clocks().earlier
+        logs = self._logs(found["Pod"], release) if self.whole else {}
+        return Snapshot(
+            taken=taken,
+            namespace=self.namespace,
+            release=release,
+            objects=found,
+            pd=recording[0],
+            pd_said=recording[1],
+            logs=logs,
+            gaps=tuple(sorted(set(self.gaps))),
+        )
+
+    def _objects(self) -> dict[str, Sequence[Obj]]:
+        here = self.namespace
+        wanted: list[tuple[Kind, str, str]] = [
+            (kube.STATEFUL_SET, here, ""),
+            (kube.DAEMON_SET, here, ""),
+            (kube.DEPLOYMENT, here, ""),
+            (kube.JOB, here, ""),
+            (kube.CRON_JOB, here, ""),
+            (kube.CLAIM, here, ""),
+            (kube.CONFIG_MAP, here, ""),
+            (kube.LEASE, here, ""),
+            (kube.NODE, "", ""),
+            (kube.VOLUME, "", ""),
+            (kube.STORAGE_CLASS, "", ""),
+            (kube.TIDB_VOLUME, "", ""),
+        ]
+        if self.whole:
+            wanted += [(kube.EVENT, here, ""), (QUOTA, here, ""), (kube.NAMESPACE, "", "")]
+        # The first read tells whether there is anybody to ask at all.
+        first = self._list(*wanted[0])
+        with ThreadPoolExecutor(_THREADS) as pool:
+            pods = pool.submit(self._pods)
+            rest = list(pool.map(lambda one: self._list(*one), wanted[1:]))
+            found: dict[str, Sequence[Obj]] = {
+                one[0].kind: items for one, items in zip(wanted, [first, *rest], strict=True)
+            }
+            found["Pod"] = pods.result()
+        found["ConfigMap"] = [one for one in found["ConfigMap"] if _is_contract(one)]
+        return found
+
+    def _pods(self) -> list[Obj]:
+        if not self.whole:
+            return self._list(kube.POD, self.namespace, "")
+        try:
+            return self._read(kube.POD, "", "")
+        except kube.ForbiddenError as error:
+            self._gap(kube.POD, "", error)
+            return self._list(kube.POD, self.namespace, "")
+
+    def _list(self, kind: Kind, namespace: str, selector: str) -> list[Obj]:
+        try:
+            return self._read(kind, namespace, selector)
+        except kube.ForbiddenError as error:
+            self._gap(kind, namespace, error)
+        except kube.NotFoundError as error:
+            # The kind itself is unknown: its CRD is not installed.
+            self._gap(kind, namespace, error)
+        return []
+
+    def _read(self, kind: Kind, namespace: str, selector: str) -> list[Obj]:
+        guests = kind is kube.POD and not namespace
+        return [
+            prune(one, guest=guests and kube.namespace(one) != self.namespace)
+            for page in self.client.pages(kind, namespace, labels=selector)
+            for one in page.items
+        ]
+
+    def _gap(self, kind: Kind, namespace: str, error: kube.KubeError) -> None:
+        group = kind.api_version.rpartition("/")[0]
+        self.gaps.append(
+            Gap(
+                resource=kind.plural,
+                group=group,
+                namespace=namespace,
+                missing=_WORTH.get(kind.plural, "what depends on it is not judged"),
+                said=str(error),
+                forbidden=isinstance(error, kube.ForbiddenError),
+            )
+        )
+
+    def _ask_pd(self, release: str) -> tuple[dict[str, str], str]:
+        """PD's answers, and why there are none. The peer Service reaches members that are not ready too."""
+        said = ""
+        for service in (f"{release}-pd", f"{release}-pd-peer"):
+            recording = Recording(self.client, self.namespace, f"services/http:{service}:2379")
+            pd = pd_of(recording)
+            questions: tuple[Callable[[], object], ...] = (pd.members, pd.health, pd.stores)
+            try:
+                for ask in questions:
+                    ask()
+            except PdError as error:
+                said = said or str(error)
+            if recording.answers:
+                return recording.answers, said
+        return {}, said
+
+    def _logs(self, pods: Sequence[Obj], release: str) -> dict[str, Sequence[str]]:
+        failing = [
+            (pod, name, previous)
+            for pod in pods
+            if kube.namespace(pod) == self.namespace
+            and labels_of(pod).get("app.kubernetes.io/instance") == release
+            for name, previous in _failing(pod)
+        ][:_LOGS_AT_MOST]
+        return {f"{kube.name(p)}/{c}": self._log(p, c, previous=was) for p, c, was in failing}
+
+    def _log(self, pod: Obj, container: str, *, previous: bool) -> list[str]:
+        query: tuple[tuple[str, str], ...] = (
+            ("container", container),
+            ("tailLines", str(_LOG_LINES)),
+        )
+        if previous:
+            query += (("previous", "true"),)
+        path = kube.POD.path(kube.name(pod), self.namespace, "log")
+        try:
+            body = self.client.raw(Request("GET", path, query)).body
+        except kube.ForbiddenError as error:
+            gap = Gap(
+                "pods/log", "", self.namespace, "crashes can't be explained", str(error), verb="get"
+            )
+            self.gaps.append(gap)
+            return []
+        except kube.KubeError:
+            return []  # the container, or its node, is gone meanwhile
+        return [redact(line) for line in body.decode(errors="replace").splitlines() if line.strip()]
+
+
+def choose(release: str, namespace: str, sets: Sequence[Obj]) -> str:
+    """The release that is meant: the named one, or the only one of the namespace."""
+    ours = {
+        labels_of(one).get("app.kubernetes.io/instance", "")
+        for one in sets
+        if labels_of(one).get("app.kubernetes.io/name") == "tidb"
+        and labels_of(one).get("app.kubernetes.io/part-of") == "tidb"
+    } - {""}
+    if release in ours or (not release and len(ours) == 1):
+        return release or next(iter(ours))
+    listed = ", ".join(sorted(ours)) or "none"
+    if release:
+        foreign = [
+            one for one in sets if labels_of(one).get("app.kubernetes.io/instance") == release
+        ]
+        if foreign:
+            manager = labels_of(foreign[0]).get("app.kubernetes.io/managed-by", "somebody else")
+            raise ReleaseError(
+                f"release {release} in namespace {namespace} is not of this chart: its StatefulSet "
+                f"{kube.name(foreign[0])} is managed by {manager}; releases of the chart here: {listed}"
+            )
+        raise ReleaseError(
+            f"there is no release {release} of the chart tidb in namespace {namespace}; there are: {listed}. "
+            "Name another namespace with -n, or look at all with `helm list -A`"
+        )
+    if ours:
+        raise ReleaseError(
+            f"namespace {namespace} has several releases of the chart tidb: {listed}; choose one with -l RELEASE"
+        )
+    raise ReleaseError(
+        f"namespace {namespace} has no release of the chart tidb; name another namespace with -n, or install "
+        f"one: helm install demo ./chart -n {namespace}"
+    )
+
+
+def _is_contract(config: Obj) -> bool:
+    """The ConfigMaps whose contents are helm-tidb's own words; no other is kept."""
+    name = kube.name(config)
+    return (
+        "-plan-" in name
+        or name == names.FINISHED_VOLUMES
+        or name.endswith("-cluster")
+        or labels_of(config).get(names.EXCHANGE_LABEL) == names.INVENTORY
+    )
+
+
+def _failing(pod: Obj) -> list[tuple[str, bool]]:
+    """Containers whose last lines are worth reading, and whether of the run before the present one."""
+    status = pod.get("status") or {}
+    found = []
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for one in status.get(key) or ():
+            state, last = one.get("state") or {}, one.get("lastState") or {}
+            waiting = (state.get("waiting") or {}).get("reason", "")
+            if waiting == "CrashLoopBackOff" or (
+                last.get("terminated") and not one.get("ready") and "running" in state
+            ):
+                found.append((one["name"], True))
+            elif (state.get("terminated") or {}).get("exitCode") or (
+                "running" in state and not one.get("ready")
+            ):
+                found.append((one["name"], False))
+    return found

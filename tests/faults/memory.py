@@ -85,7 +85,7 @@ class Memory:
     def _answer(self, request: Request) -> Obj:
         where, subresource = _path(request.path)
         plural, namespace, name = where
-        body = copy.deepcopy(request.body)
+        body = json.loads(json.dumps(request.body))
         if request.method == "GET" and not name:
             return self._list(plural, namespace, dict(request.query))
         if request.method == "POST":
@@ -95,7 +95,7 @@ class Memory:
         if found is None:
             raise _Refused(404, "NotFound", f'{plural} "{name}" not found')
         if request.method == "GET":
-            return copy.deepcopy(found)
+            return found  # becomes text at once
         assert isinstance(body, dict)
         if request.method == "DELETE":
             return self._delete(where, body.get("preconditions") or {})
@@ -115,9 +115,11 @@ class Memory:
         limit = int(query.get("limit", "500"))
         page = names[start : start + limit]
         more = str(start + limit) if start + limit < len(names) else ""
-        items = [copy.deepcopy(self.objects[where]) for where in page]
-        for item in items:
-            item.pop("kind", None), item.pop("apiVersion", None)
+        # As the real one: items of a list don't say their kind.
+        items = [
+            {k: v for k, v in self.objects[where].items() if k not in ("kind", "apiVersion")}
+            for where in page
+        ]
         meta = {"resourceVersion": str(self.version)} | ({"continue": more} if more else {})
         return {"kind": "List", "metadata": meta, "items": items}
 

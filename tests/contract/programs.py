@@ -184,6 +184,7 @@ class World:
     scale: float = 1.0
     regions: int | None = None
     tikv_config: str = ""
+    pd_config: str = ""
     first_port: int = field(default_factory=free_ports)
     pds: dict[str, Program] = field(default_factory=dict)
     tikvs: dict[str, Program] = field(default_factory=dict)
@@ -229,8 +230,14 @@ class World:
             f"--peer-urls={self.peer_url(name)}",
             f"--advertise-peer-urls={self.peer_url(name)}",
             how,
+            f"--config={self._config('pd.toml', self.pd_config)}",
         ]
         return Program("pd-server", arguments, self.folder / name, self.environment)
+
+    def _config(self, name: str, text: str) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(text)
+        return self.folder / name
 
     def start_pds(self, members: int = 3) -> None:
         """A new cluster of that many members; returns when all of them answer and one leads."""
@@ -243,23 +250,23 @@ class World:
         self.pds[name] = self.pd(name, join=join).start()
         return self.pds[name]
 
-    def start_tikv(self, name: str, labels: str = "") -> Program:
-        config = self.folder / "tikv.toml"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        config.write_text(self.tikv_config)
+    def tikv(self, name: str, labels: str = "", address_of: str = "") -> Program:
+        """The store's program, not started; `address_of` lets it present itself under another's address."""
         arguments = [
             f"--addr={self.tikv_address(name)}",
-            f"--advertise-addr={self.tikv_address(name)}",
+            f"--advertise-addr={self.tikv_address(address_of or name)}",
             f"--status-addr={self.tikv_status(name)}",
             f"--data-dir={self.folder / name}",
             f"--pd={','.join(url.removeprefix('http://') for url in map(self.pd_url, self.pds))}",
             "--capacity=10GiB",
-            f"--config={config}",
+            f"--config={self._config('tikv.toml', self.tikv_config)}",
         ]
         arguments += [f"--labels={labels}"] if labels else []
-        program = Program("tikv-server", arguments, self.folder / name, self.environment)
-        self.tikvs[name] = program.start()
-        return program
+        return Program("tikv-server", arguments, self.folder / name, self.environment)
+
+    def start_tikv(self, name: str, labels: str = "") -> Program:
+        self.tikvs[name] = self.tikv(name, labels).start()
+        return self.tikvs[name]
 
     def start_tidb(self, name: str = "tidb-0") -> Program:
         arguments = [

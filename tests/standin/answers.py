@@ -20,6 +20,7 @@ JSON_V1 = "application/json; charset=UTF-8"
 JSON_V2 = "application/json; charset=utf-8"
 WAIT_FOR_LEADER = 3.0  # real seconds, then 503; measured
 REDIRECTED = "PD-Redirector"
+LEADER = "Standin-Leader"  # who answered, for stand-ins that keep to the leader as gRPC clients do
 # What a member answers by itself; everything else is the leader's.
 LOCAL = frozenset(
     {
@@ -46,6 +47,8 @@ class Server(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
     @property
     def serving(self) -> bool: ...
     @property
@@ -115,7 +118,10 @@ def forwarding(server: Server) -> Any:
         if not local and not server.serving:
             return await _forward(server, request)
         try:
-            return await handler(request)
+            answer = await handler(request)
+            if server.serving:
+                answer.headers[LEADER] = server.url
+            return answer
         except RefusedError as refused:
             return body(refused.text, refused.status)
         except web.HTTPNotFound:
@@ -154,7 +160,7 @@ async def _forward(server: Server, request: web.Request) -> web.StreamResponse:
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
             headers = {}
-            for name in ("Content-Type", "Tidb-Error-Code"):
+            for name in ("Content-Type", "Tidb-Error-Code", LEADER):
                 if name in answer.headers:
                     headers[name] = answer.headers[name]
             return web.Response(body=await answer.read(), status=answer.status, headers=headers)

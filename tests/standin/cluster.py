@@ -61,6 +61,7 @@ class Cluster:
         self.progress = Progress(clock)
         self._persisted: dict[int, float] = {}
         self._next_id = self._last_id = 0
+        self._id_lock = asyncio.Lock()
 
     # -- a term begins -------------------------------------------------------
 
@@ -126,12 +127,13 @@ class Cluster:
 
     async def allocate(self) -> int:
         """A new id: for stores, regions and peers alike, never given twice."""
-        if self._next_id == self._last_id:
-            first = int(json.loads((await self._etcd.get(PREFIX + "ids") or ("1", 0))[0]))
-            await self.write({"ids": first + ID_BATCH})
-            self._next_id, self._last_id = first, first + ID_BATCH
-        self._next_id += 1
-        return self._next_id - 1
+        async with self._id_lock:
+            if self._next_id == self._last_id:
+                first = int(json.loads((await self._etcd.get(PREFIX + "ids") or ("1", 0))[0]))
+                await self.write({"ids": first + ID_BATCH})
+                self._next_id, self._last_id = first, first + ID_BATCH
+            self._next_id += 1
+            return self._next_id - 1
 
     async def bootstrap(self, store: Store, region_count: int) -> bool:
         """The first TiKV makes the cluster; False if another one was first."""
@@ -170,8 +172,11 @@ class Cluster:
         now = time.monotonic()
         store.last_heartbeat = unix_nanoseconds()
         self.stats[store_id] = stats
-        self.sizes |= sizes
-        self.heard[store_id] = now
+        self.sizes |= {r.id: 1 for r in self.regions_of(store_id) if r.id not in self.sizes} | sizes
+        # Heartbeats of a destroyed store are accepted, and nothing is expected of it any more: PD was told that its disk
+        # is gone. So its peers stay down, as their regions' leaders report them in the captures.
+        if not store.physically_destroyed:
+            self.heard[store_id] = now
         due = self.clock.wait(stores.PERSIST_EVERY)
         if now - self._persisted.get(store_id, -due) >= due:
             self._persisted[store_id] = now
@@ -185,6 +190,8 @@ class Cluster:
                 await self.write({}, [f"store/{store_id}" for store_id in gone])
             for store_id in gone:
                 del self.stores[store_id]
+                for memory in (self.stats, self.heard, self._persisted):
+                    memory.pop(store_id, None)
 
     # -- the clockwork of a term (`clockwork.py` calls these) ----------------
 

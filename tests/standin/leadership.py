@@ -21,6 +21,7 @@ LEADER_KEY = "/pd/leader"
 POLL = 0.15  # seconds; PD watches the key, a poll is slower by this much
 # How long a follower without quorum believes in the leader it knew last: 65 s measured, then 503 after 3 s.
 BELIEF = 65.0
+STALE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,9 @@ class Leadership:
         self.known, self.serving = self._own, True
         say(f"[INFO] pd-server: {self._own.name} is ready to serve as the PD leader")
         await self._hold(self._lease)
+        # PD's loops learn of it one after the other: a thawed leader still answered as leader 0.2 s later.
+        # Nothing is written in this time: the key's revision guards every write.
+        await asyncio.sleep(STALE_SECONDS if self.serving else 0)
         self.serving, self.known = False, None
         say(f"[INFO] pd-server: {self._own.name} is no longer the PD leader")
 

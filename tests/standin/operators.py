@@ -28,8 +28,9 @@ from tests.standin.model import Move, Peer, Region
 from tests.standin.program import say
 from tests.standin.regions import Operator, refreshed
 
-SNAPSHOT_SECONDS = (
-    0.5  # real seconds that a new peer stays a pending learner: moves must be visible to be tested
+SNAPSHOT_SECONDS = 0.5  # that a new peer stays a pending learner
+LEAST_SNAPSHOT_SECONDS = (
+    0.2  # real ones, however fast the clock: a move must be visible to be tested
 )
 CALL_SECONDS = 5.0
 
@@ -46,6 +47,10 @@ class Mover:
         self._cluster = cluster
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_SECONDS))
+
+    @property
+    def _snapshot_seconds(self) -> float:
+        return max(LEAST_SNAPSHOT_SECONDS, self._cluster.clock.wait(SNAPSHOT_SECONDS))
 
     def begin(self, operator: Operator) -> None:
         self.busy[operator.region] = operator
@@ -68,7 +73,7 @@ class Mover:
             await self._carry_out(operator)
         except (MoveFailedError, LeadershipLostError, EtcdError) as problem:
             say(f"[WARN] pd-server: {operator.kind} of region {operator.region}: {problem}")
-            await asyncio.sleep(SNAPSHOT_SECONDS)  # before the plan may choose the same again
+            await asyncio.sleep(0.5)  # before the plan may choose the same again
         finally:
             self.busy.pop(operator.region, None)
             self._tasks.pop(operator.region, None)
@@ -82,7 +87,7 @@ class Mover:
             await self._change(
                 region.id, lambda r: r.with_peers(*r.peers, replace(added, learner=True))
             )
-            await asyncio.sleep(SNAPSHOT_SECONDS)
+            await asyncio.sleep(self._snapshot_seconds)
             voters = (*voters, added)
         if not voters:
             raise MoveFailedError("it would leave no voter")

@@ -8,9 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.standin.answers import LEADER
 from tests.standin.program import StandinError, say
 
-CALL_SECONDS = 5.0
+CALL_SECONDS = 3.0
 PAUSE = 0.2  # real seconds between two rounds over all addresses
 
 
@@ -50,7 +51,7 @@ class PdClient:
                 ) as answer:
                     text = await answer.text()
                     if answer.status == 200:
-                        self._urls.sort(key=lambda other: other != url)  # this one first next time
+                        self._prefer(answer.headers.get(LEADER, url))
                         return json.loads(text)
                     if answer.status == 409:
                         error = json.loads(text)["error"]
@@ -59,6 +60,10 @@ class PdClient:
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as unreachable:
                 problem = f"{url}: {unreachable or 'timed out'}"
         raise PdUnavailableError(problem)
+
+    def _prefer(self, url: str) -> None:
+        """Ask the leader itself next time: a follower may be frozen, and would have to time out first."""
+        self._urls = [url, *(other for other in self._urls if other != url)]
 
     async def insist(self, method: str, path: str, body: Any = None) -> Any:
         """Round after round until PD answers, as the real programs do at their start."""

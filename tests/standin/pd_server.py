@@ -18,7 +18,7 @@ from tests.standin.answers import forwarding
 from tests.standin.clock import Clock
 from tests.standin.clockwork import Clockwork
 from tests.standin.cluster import Cluster
-from tests.standin.config import file_changes
+from tests.standin.config import DEFAULTS, file_changes
 from tests.standin.etcd import Etcd, EtcdError, wait_until_ready
 from tests.standin.leadership import Leader, Leadership
 from tests.standin.membership import EtcdChild, MemberFlags
@@ -67,7 +67,10 @@ def flags() -> Flags:
 class Pd:
     """One member: its child etcd, its view of the leader, and the cluster while it leads."""
 
-    def __init__(self, given: MemberFlags, tables: dict[str, Any], clock: Clock) -> None:
+    def __init__(
+        self, given: MemberFlags, tables: dict[str, Any], clock: Clock, log_file: str
+    ) -> None:
+        self._log_file = log_file
         self.given = given
         self.name = given.name
         self.started = asyncio.Event()
@@ -81,6 +84,10 @@ class Pd:
         self._first_config = file_changes(tables)
         self._clock = clock
         self._term = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        return self.given.advertise_client_urls.split(",")[0]
 
     @property
     def serving(self) -> bool:
@@ -103,6 +110,9 @@ class Pd:
             "force-new-cluster": self.given.force_new_cluster,
             "initial-cluster": self.given.initial_cluster,
             "initial-cluster-state": "new",
+            "log": DEFAULTS["log"]
+            | {"file": DEFAULTS["log"]["file"] | {"filename": self._log_file}},
+            "metric": DEFAULTS["metric"] | {"job": self.name},
             "join": self.given.join,
         }
 
@@ -141,8 +151,7 @@ class Pd:
         except EtcdError:
             # etcd ended before it was ready: `_end_with` tells why, or this member hangs, as a removed one does.
             await asyncio.Event().wait()
-        url = self.given.advertise_client_urls.split(",")[0]
-        own = Leader(self.name, self.member_id, url)
+        own = Leader(self.name, self.member_id, self.url)
         self.leadership = Leadership(self.etcd, own, self._clock, self._take_office)
         self.started.set()
         await watch_over(self.leadership.run(), self.clockwork.run(self._term), self._follow_term())
@@ -217,7 +226,7 @@ async def _main(argv: Sequence[str] | None) -> int:
         force_new_cluster=args.force_new_cluster,
     )
     os.chdir(folder)  # etcd's socket is named relative to it
-    return await Pd(given, tables, clock).run()
+    return await Pd(given, tables, clock, args.log_file).run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -189,7 +189,7 @@ def report(
             leader = min(wanted, key=lambda p: (leaders[p.store_id], p.store_id))
         elif leader is None or leader.store_id in silent:
             leader = able[0]
-    else:
+    elif not region.down:  # balance-leader leaves regions with down peers alone
         leader = _balanced_leader(region, leader, silent, shunned, leaders)
     reported = replace(
         region,

@@ -18,7 +18,7 @@ from hooks.disks.config import ConfigFile
 from hooks.disks.inventory import Entry, Node
 from hooks.disks.judge import Memory, Sight, judge, settle, unsettled_until
 from hooks.disks.observe import Snapshot
-from hooks.disks.plan import plan
+from hooks.disks.plan import Clear, plan
 from hooks.disks.requests import Request
 from hooks.disks.workers import Workers
 
@@ -96,9 +96,12 @@ class Agent:
         todo = plan(entries, wanted)
         for action in todo.actions:
             self.workers.start(action)
-        answers = {**todo.answers, **self.workers.answers(wanted)}
+        # What the workers know counts where the plan would have them go on; its own refusals are newer than theirs.
+        clearing = {action.entry.path for action in todo.actions if isinstance(action, Clear)}
+        known = self.workers.answers(wanted)
+        answers = {**todo.answers, **{p: a for p, a in known.items() if p in clearing}}
         self.entries = tuple(replace(e, wipe=answers.get(e.path)) for e in entries)
-        self.workers.forget({entry.path for entry in entries})
+        self.workers.forget({entry.path for entry in entries}, wanted)
         missing = (
             f"the discovery directory {snapshot.discovery} is not there: no disk of this node can be offered"
             if snapshot.missing

@@ -110,10 +110,12 @@ class Workers:
         """What went wrong with making folders, a sentence each."""
         return sorted(task.trouble for task in self._tasks.values() if task.trouble)
 
-    def forget(self, paths: set[str]) -> None:
-        """Drop what ended on disks other than these."""
-        for path in [p for p, task in self._tasks.items() if not task.running and p not in paths]:
-            del self._tasks[path]
+    def forget(self, paths: set[str], requests: Mapping[str, Request]) -> None:
+        """Drop what ended on disks other than these, or on a request that stands no more: given again, it is new."""
+        for path, task in list(self._tasks.items()):
+            stands = requests.get(task.action.request.identity) == task.action.request
+            if not task.running and not (stands and path in paths):
+                del self._tasks[path]
 
     def _run(self, task: Task) -> None:
         action = task.action

@@ -7,6 +7,8 @@ whatever breaks the inventory's schema.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -239,6 +241,35 @@ def test_a_refused_wipe_is_tried_again_but_not_at_once(world: World) -> None:
     world.round()
     world.round()
     assert world.disk()["wipe"]["state"] == "Done"
+
+
+def test_what_is_newer_is_told(world: World) -> None:
+    """A worker's refusal of before does not hide why the plan refuses now."""
+    in_use(world)
+    child = os.fork()
+    if child == 0:
+        os.open(world.root / folder() / "db" / "LOCK", os.O_RDONLY)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    os.waitpid(child, os.WUNTRACED)
+    try:
+        world.cluster.ask(request(wipe=True))
+        assert world.settle()["wipe"]["reason"] == "in-use"
+        began = len(world.cluster.published)
+        for _ in range(3):
+            world.round(1.0)
+        assert len(world.cluster.published) == began
+        (world.root / "mine.txt").touch()
+        assert world.settle()["wipe"]["reason"] == "dirty"
+        (world.root / "mine.txt").unlink()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    # Withdrawn and given again, it is tried at once.
+    world.cluster.ask(request())
+    world.settle()
+    world.cluster.ask(request(wipe=True))
+    assert world.settle()["wipe"]["state"] == "Done"
 
 
 def test_a_wipe_that_takes_long_holds_up_nothing(world: World, tmp_path: Path) -> None:

@@ -1,0 +1,487 @@
+"""The disk agent on the real thing: what it publishes, what it does on request, and what its rights do not let it do.
+
+Covered: disks of four nodes in ConfigMaps; inserted, pulled, failed, unmounted disks; folders, wiping and its refusals
+with the container's real capabilities; the policy that ties a token to its node. The volume controller is not here:
+its requests are written by the test. Left to tests/unit/disks: every problem's words, crashes at every step.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from ci import tools
+from ci.cluster import Cluster, faults, node
+from schema import names
+from tests.chart.helm import template
+from tests.cluster.conftest import KUBE, WaitFor
+from tests.cluster.kube import Kubectl, Object
+
+CLASS = "agent-test"
+HOOKS = "helm-tidb/hooks:dev"
+SCHEMAS = Path(__file__).resolve().parents[2] / "schema"
+VALUES = {
+    "hooks": {"image": {"tag": "dev"}},
+    "disks": {
+        "storageClassName": CLASS,
+        "minSize": "100Mi",
+        "steadyFor": "1s",
+        "rescanEvery": "2s",
+        "resources": {"cpu": "100m", "memory": "96Mi"},
+    },
+}
+
+
+@dataclass
+class Agents:
+    """The release's agents, and the controller's part played by the test."""
+
+    cluster: Cluster
+    kube: Kubectl
+
+    def inventory(self, name: str) -> Object:
+        found = self.kube.find("configmap", f"{names.INVENTORY_PREFIX}{name}")
+        said: Object = json.loads(found["data"][names.INVENTORY_KEY]) if found else {"disks": []}
+        return said
+
+    def disk(self, name: str, slot: str = "d0") -> Object:
+        """What the node's agent says of a slot; empty while it says nothing."""
+        path = f"/mnt/disks/{slot}"
+        return next((d for d in self.inventory(name)["disks"] if d["path"] == path), {})
+
+    def codes(self, name: str, slot: str = "d0") -> list[str]:
+        return [problem["code"] for problem in self.disk(name, slot).get("problems", [])]
+
+    def usable(self, name: str, slot: str = "d0") -> bool:
+        disk = self.disk(name, slot)
+        return bool(disk) and disk["steady"] and not disk["problems"]
+
+    def serial(self, name: str, slot: str = "d0") -> str:
+        return next(d.serial for d in self.cluster.memory.node(name).disks if d.slot == slot)
+
+    def request(self, name: str, generation: int = 1, **said: Any) -> str:
+        """Ask the agent of a node for disk d0; returns the folder's name."""
+        identity: str = self.disk(name)["identity"]
+        volume = names.volume_name(identity)
+        folder = names.folder_name(volume, generation)
+        entry = {
+            "identity": identity,
+            "volume": volume,
+            "generation": generation,
+            "folder": folder,
+            "make": False,
+            "pvUID": "",
+            **said,
+        }
+        if "wipe" in said:
+            entry["wipe"] = {
+                "generation": generation,
+                "pvUID": entry["pvUID"],
+                "folder": folder,
+                "foreign": said["wipe"],
+            }
+        document = {"version": 1, "node": name, "volumes": [entry]}
+        self.kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": f"{names.REQUESTS_PREFIX}{name}",
+                    "namespace": self.kube.namespace,
+                    "labels": {names.EXCHANGE_LABEL: names.REQUESTS},
+                },
+                "data": {names.REQUESTS_KEY: json.dumps(document)},
+            }
+        )
+        return folder
+
+    def pod(self, name: str) -> str:
+        pods = self.kube.running("app.kubernetes.io/component=disk-agent")
+        return next(str(p["metadata"]["name"]) for p in pods if p["spec"]["nodeName"] == name)
+
+    def on_node(self, name: str, *command: str) -> str:
+        _, memory = self.cluster.node(name)
+        return node.enter(memory, name, *command)
+
+
+@pytest.fixture(scope="module")
+def agents(session_cluster: Cluster) -> Iterator[Agents]:
+    """The chart's disk part as it is rendered, in a namespace of its own, and a new disk in every slot."""
+    cluster = session_cluster
+    for name in cluster.nodes:
+        for disk in list(cluster.memory.node(name).disks):
+            faults.pull_disk(cluster, name, disk.slot)
+            faults.insert_disk(cluster, name, disk.slot, blank=True)
+    kube = Kubectl(cluster, f"disk-agent-{int(time.time())}")
+    kube.run("create", "namespace", kube.namespace)
+    objects = [
+        o
+        for o in template(release="d", namespace=kube.namespace, values=VALUES).objects
+        if o["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "disk-agent"
+    ]
+    assert {"DaemonSet", "StorageClass", "ValidatingAdmissionPolicy"} <= {
+        o["kind"] for o in objects
+    }
+    kube.apply(*objects)
+    kube.run("rollout", "status", "daemonset/d-disk-agent", "--timeout=60s", timeout=70)
+    yield Agents(cluster, kube)
+    faults.mend(cluster)
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    for o in objects:
+        if "namespace" not in o["metadata"]:
+            kube.run(
+                "delete", o["kind"], o["metadata"]["name"], "--ignore-not-found", "--wait=false"
+            )
+
+
+@pytest.fixture(autouse=True)
+def evidence(agents: Agents, request: pytest.FixtureRequest) -> None:
+    request.node.stash[KUBE] = agents.kube
+
+
+@pytest.fixture(autouse=True)
+def steady(agents: Agents, wait_for: WaitFor) -> None:
+    for name in agents.cluster.nodes:
+        for slot in ("d0", "d1"):
+            wait_for(
+                lambda name=name, slot=slot: agents.usable(name, slot),
+                30,
+                f"{slot} of {name} usable",
+                lambda name=name: agents.inventory(name),
+                pause=0.3,
+            )
+
+
+def test_the_disks_of_four_nodes_are_published_and_then_nothing_more_is_said(
+    agents: Agents,
+) -> None:
+    validator = jsonschema.Draft7Validator(
+        yaml.safe_load((SCHEMAS / "inventory.schema.yaml").read_text())
+    )
+    for name in agents.cluster.nodes:
+        inventory = agents.inventory(name)
+        validator.validate(inventory)
+        assert inventory["node"] == name
+        assert inventory["nodeIP"] == agents.cluster.node(name)[0].address
+        assert "complaints" not in inventory
+        identities = {disk["path"]: disk["identity"] for disk in inventory["disks"]}
+        assert identities == {
+            f"/mnt/disks/{slot}": f"serial-testdisk_{agents.serial(name, slot).lower()}"
+            for slot in ("d0", "d1")
+        }
+        for disk in inventory["disks"]:
+            assert disk["fsType"] == "xfs"
+            assert disk["fsUUID"] == _uuid_of(agents, name, disk["path"])
+            assert 200 << 20 < disk["capacityBytes"] <= disk["sizeBytes"]
+    before = _versions(agents)
+    time.sleep(6)  # three scans, in which nothing may happen
+    assert _versions(agents) == before
+
+
+def test_a_disk_pulled_and_another_put_in_its_slot(agents: Agents, wait_for: WaitFor) -> None:
+    old = agents.disk("n2")["identity"]
+    faults.pull_disk(agents.cluster, "n2", "d0")
+    wait_for(lambda: agents.codes("n2") == ["not-mounted"], 10, "the empty slot is told")
+    assert agents.disk("n2")["identity"] == ""
+    assert "a plain folder: no disk is mounted on it" in agents.disk("n2")["problems"][0]["message"]
+    faults.insert_disk(agents.cluster, "n2", "d0", blank=True)
+    began = time.monotonic()
+    wait_for(lambda: agents.usable("n2"), 10, "the new disk is offered")
+    print(f"inserted -> steady in the inventory: {time.monotonic() - began:.1f} s")
+    assert agents.disk("n2")["identity"] not in ("", old)
+    assert agents.usable("n2", "d1")
+
+
+def test_a_disk_that_fails_and_comes_back(agents: Agents, wait_for: WaitFor) -> None:
+    identity = agents.disk("n3")["identity"]
+    faults.fail_disk(agents.cluster, "n3", "d0")
+    wait_for(lambda: agents.codes("n3") == ["io-error"], 10, "the failure is told")
+    failed = agents.disk("n3")
+    assert failed["identity"] == identity
+    assert failed["problems"][0]["message"] == "/mnt/disks/d0 could not be read: Input/output error"
+    faults.pull_disk(agents.cluster, "n3", "d0")
+    faults.insert_disk(agents.cluster, "n3", "d0")
+    wait_for(lambda: agents.usable("n3"), 15, "the mended disk is offered")
+    assert agents.disk("n3")["identity"] == identity
+
+
+def test_two_folders_of_one_disk_and_a_read_only_one(agents: Agents, wait_for: WaitFor) -> None:
+    agents.on_node("n4", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/bound")
+    agents.on_node("n4", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/bound")
+    agents.on_node("n4", "mount", "-o", "remount,ro", "/mnt/disks/d1")
+    wait_for(lambda: agents.codes("n4", "bound") == ["bind-mount"], 10, "the bind mount is told")
+    wait_for(lambda: agents.codes("n4") == ["dirty"], 10, "the foreign folder is told")
+    wait_for(lambda: agents.codes("n4", "d1") == ["read-only"], 10, "read-only is told")
+    assert agents.disk("n4")["foreign"] == {"count": 1, "names": ["part"]}
+    assert agents.disk("n4", "bound")["identity"] == ""
+    message = agents.disk("n4", "bound")["problems"][0]["message"]
+    assert message.startswith("/mnt/disks/bound is the folder /part of loop")
+    agents.on_node("n4", "umount", "/mnt/disks/bound")
+    agents.on_node("n4", "rmdir", "/mnt/disks/bound", "/mnt/disks/d0/part")
+    agents.on_node("n4", "mount", "-o", "remount,rw", "/mnt/disks/d1")
+
+
+def test_an_unmounted_disks_pod_does_not_start_and_writes_nowhere_else(
+    agents: Agents, wait_for: WaitFor
+) -> None:
+    kube = agents.kube
+    folder = agents.request("n1", make=True)
+    wait_for(lambda: agents.disk("n1").get("empty") == [folder], 10, "the folder is there")
+    volume = _volume(agents, "n1", folder)
+    kube.apply(volume, _claim(folder), _pod("first", "n1", "echo mine > /data/file; sleep 1000"))
+    wait_for(lambda: kube.running("app=first"), 30, "the pod runs on the disk")
+    uid = kube.get("pv", folder)["metadata"]["uid"]
+    agents.request("n1", pvUID=uid)
+    wait_for(lambda: agents.disk("n1")["marker"]["pvUID"] == uid, 10, "the volume is noted")
+    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "mine\n"
+    kube.run("delete", "pod", "first", "--grace-period=1")
+    agents.on_node("n1", "umount", "/mnt/disks/d0")
+    wait_for(lambda: agents.codes("n1") == ["not-mounted"], 10, "the unmounted disk is told")
+    kube.apply(_pod("second", "n1", "exec 9>>/data/open; echo lost > /data/file; sleep 1000"))
+    wait_for(
+        lambda: f'path "/mnt/disks/d0/{folder}" does not exist' in _events(kube, "second"),
+        30,
+        "the kubelet says that the folder is not there",
+        lambda: _events(kube, "second"),
+    )
+    assert kube.running("app=second") == []
+    assert agents.on_node("n1", "ls", "-A", "/mnt/disks/d0") == ""
+    device = "/dev/nvme1n1"
+    agents.on_node("n1", "mount", "-t", "xfs", device, "/mnt/disks/d0")
+    wait_for(
+        lambda: kube.running("app=second"), 150, "the pod starts on the mounted disk", pause=0.5
+    )
+    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
+    _wipe_refused_while_open(agents, wait_for, folder, uid)
+    kube.run("delete", "pod", "second", "--grace-period=1")
+    _wiped(agents, wait_for, folder, uid)
+    kube.run("delete", "pvc", "data", "--wait=false")
+    kube.run("delete", "pv", folder, "--wait=false")
+
+
+def _wipe_refused_while_open(agents: Agents, wait_for: WaitFor, folder: str, uid: str) -> None:
+    """The pod holds a file open: as another user, in another container, in other namespaces."""
+    agents.request("n1", pvUID=uid, wipe="keep")
+    wait_for(lambda: agents.disk("n1").get("wipe"), 15, "the wipe is answered")
+    wipe = agents.disk("n1")["wipe"]
+    assert (wipe["state"], wipe["reason"]) == ("Refused", "in-use"), wipe
+    assert f"open in {folder} is open in some process" in wipe["message"]
+    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
+    agents.request("n1", pvUID=uid)
+
+
+def _wiped(agents: Agents, wait_for: WaitFor, folder: str, uid: str) -> None:
+    """First with a foreign file on the disk, then without; the data goes, and the next generation is another folder."""
+    agents.on_node("n1", "touch", "/mnt/disks/d0/backup.tar")
+    wait_for(lambda: "dirty" in agents.codes("n1"), 10, "the foreign file is told")
+    agents.request("n1", pvUID=uid, wipe="keep")
+    wait_for(
+        lambda: agents.disk("n1").get("wipe", {}).get("reason") == "dirty",
+        15,
+        "refused for the foreign file",
+    )
+    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
+    agents.on_node("n1", "rm", "/mnt/disks/d0/backup.tar")
+    wait_for(
+        lambda: agents.disk("n1").get("wipe", {}).get("state") == "Done",
+        45,
+        "the disk is cleared",
+        lambda: agents.disk("n1"),
+    )
+    assert agents.on_node("n1", "ls", "-A", "/mnt/disks/d0").split() == [
+        ".helm-tidb.json",
+        ".helm-tidb.spare",
+    ]
+    later = agents.request("n1", generation=2, make=True)
+    wait_for(lambda: agents.disk("n1").get("empty") == [later], 10, "the next generation's folder")
+    assert (agents.disk("n1")["marker"]["pvUID"], agents.disk("n1")["wipe"]["state"]) == (
+        "",
+        "Done",
+    )
+
+
+def test_an_agents_token_writes_its_own_nodes_inventory_and_nothing_else(agents: Agents) -> None:
+    kube = agents.kube
+    token = kube.run(
+        "create",
+        "token",
+        "d-disk-agent",
+        "--bound-object-kind=Pod",
+        f"--bound-object-name={agents.pod('n1')}",
+    ).strip()
+    loose = kube.run("create", "token", "d-disk-agent").strip()
+    assert _as(agents, token, _config_map("tidb-disks-n1")) == ""
+    for other in (
+        "tidb-disks-n2",
+        "tidb-disks-n11",
+        "tidb-disk-requests-n1",
+        "d-disk-agent",
+        "anything",
+    ):
+        said = _as(agents, token, _config_map(other))
+        assert (
+            f"ConfigMap {other} refused: the disk agent of node n1 writes tidb-disks-n1 only"
+            in said
+        ), said
+    said = _as(agents, loose, _config_map("tidb-disks-n1"))
+    assert "ConfigMap tidb-disks-n1 refused: the disk agent has a token that names no node" in said
+    for forbidden in (
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}},
+        _volume(agents, "n1", "pv-of-a-thief"),
+    ):
+        assert "is forbidden" in _as(agents, token, forbidden)
+    outside = _config_map("tidb-disks-n1")
+    outside["metadata"]["namespace"] = "default"
+    assert "is forbidden" in _as(agents, token, outside)
+
+
+def test_the_agents_container_can_open_no_disk(agents: Agents) -> None:
+    pod = agents.pod("n1")
+    script = "import os\ntry:\n os.open('/host/dev/nvme1n1', os.O_RDONLY)\nexcept OSError as e:\n print(e.strerror)"
+    assert agents.kube.exec(pod, "python3", "-c", script).strip() == "Operation not permitted"
+    write = script.replace("/host/dev/nvme1n1', os.O_RDONLY", "/x', os.O_CREAT")
+    assert agents.kube.exec(pod, "python3", "-c", write).strip() == "Read-only file system"
+    status = agents.kube.exec(pod, "python3", "-c", "print(open('/proc/1/status').read())")
+    capabilities = int(status.split("CapEff:")[1].split()[0], 16)
+    assert {number for number in range(64) if capabilities >> number & 1} == {
+        1,  # DAC_OVERRIDE
+        3,  # FOWNER
+        28,  # LEASE
+    }
+
+
+def _versions(agents: Agents) -> dict[str, str]:
+    maps = agents.kube.all("configmaps", "-l", f"{names.EXCHANGE_LABEL}={names.INVENTORY}")
+    return {m["metadata"]["name"]: m["metadata"]["resourceVersion"] for m in maps}
+
+
+def _uuid_of(agents: Agents, name: str, path: str) -> str:
+    source = agents.on_node(name, "findmnt", "-n", "-o", "SOURCE", path).strip()
+    return agents.on_node(name, "blkid", "-o", "value", "-s", "UUID", source).strip()
+
+
+def _volume(agents: Agents, name: str, folder: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": folder},
+        "spec": {
+            "capacity": {"storage": "100Mi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": CLASS,
+            "claimRef": {"namespace": agents.kube.namespace, "name": "data"},
+            "local": {"path": f"/mnt/disks/d0/{folder}"},
+            "nodeAffinity": {
+                "required": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [
+                                {
+                                    "key": "kubernetes.io/hostname",
+                                    "operator": "In",
+                                    "values": [name],
+                                }
+                            ]
+                        }
+                    ]
+                }
+            },
+        },
+    }
+
+
+def _claim(folder: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": CLASS,
+            "volumeName": folder,
+            "resources": {"requests": {"storage": "50Mi"}},
+        },
+    }
+
+
+def _pod(name: str, where: str, command: str) -> Object:
+    """As a database's pod runs: an ordinary user, for whom the kubelet hands the folder to its group."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": where},
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "helm-tidb/busybox:dev",
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["sh", "-c", command],
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                }
+            ],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        },
+    }
+
+
+def _events(kube: Kubectl, pod: str) -> str:
+    found = kube.all("events", f"--field-selector=involvedObject.name={pod}")
+    return "\n".join(str(event.get("message")) for event in found)
+
+
+def _config_map(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
+
+
+def _as(agents: Agents, token: str, obj: Object) -> str:
+    """Server-side apply as the token's owner, without persisting it; "" or what the API server refused it with."""
+    config = yaml.safe_load(agents.cluster.kubeconfig.read_text())
+    server = config["clusters"][0]["cluster"]
+    authority = agents.cluster.kubeconfig.parent / "agent-test-ca.crt"
+    _write_authority(server, authority)
+    done = subprocess.run(
+        [
+            tools.path("kubectl"),
+            "--kubeconfig=/dev/null",
+            f"--server={server['server']}",
+            f"--certificate-authority={authority}",
+            f"--token={token}",
+            "-n",
+            obj["metadata"].get("namespace", agents.kube.namespace),
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "-f",
+            "-",
+        ],
+        input=json.dumps(obj),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return done.stderr if done.returncode else ""
+
+
+def _write_authority(server: Object, path: Path) -> None:
+    import base64
+
+    if "certificate-authority-data" in server:
+        path.write_bytes(base64.b64decode(server["certificate-authority-data"]))
+    else:
+        path.write_bytes(Path(server["certificate-authority"]).read_bytes())

@@ -40,8 +40,13 @@ class Api:
             pair.flush()
             self._tls.load_cert_chain(pair.name)
 
-    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and parsed body (text where it is no JSON). Raises OSError when there is no answer."""
+    def request(
+        self, method: str, path: str, body: Any = None, *, content_type: str = "application/json"
+    ) -> tuple[int, Any]:
+        """Status and parsed body (text where it is no JSON). Raises OSError when there is no answer.
+
+        The body is sent as JSON; as it is (text) when another content type is named.
+        """
         connection = http.client.HTTPSConnection(
             self._server.hostname or "",
             self._server.port,
@@ -49,8 +54,9 @@ class Api:
             timeout=TIMEOUT_SECONDS,
         )
         try:
-            payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, {"Content-Type": "application/json"})
+            as_json = body is not None and content_type == "application/json"
+            payload = json.dumps(body) if as_json else body
+            connection.request(method, path, payload, {"Content-Type": content_type})
             response = connection.getresponse()
             text = response.read().decode()
         finally:

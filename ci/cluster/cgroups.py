@@ -1,7 +1,7 @@
 """A node's control groups: one group a node in every hierarchy, so that a node can be measured and frozen whole.
 
-Works on cgroup v1, where each controller is a hierarchy of its own. A machine on pure v2 has one hierarchy; the same
-code then finds just that one.
+On cgroup v1 each controller is a hierarchy of its own. On v2 there is one, and a rule more: a group that hands
+controllers on to groups below it may hold no process itself, so a node's own processes live in its group `init`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ci.cluster.errors import ClusterError
+from ci.cluster.api import wait_until
 
 ROOT = Path("/sys/fs/cgroup")
+CONTROLLERS = "+cpu +cpuset +io +memory +pids"  # of v2: what kubelet and runc use
+FREEZE_SECONDS = 10.0
 
 
 def hierarchies() -> list[Path]:
@@ -29,6 +31,8 @@ def unified() -> bool:
 
 def make(name: str) -> list[Path]:
     """The group `name` in every hierarchy; returns the folders a process has to be written into."""
+    if unified():
+        (ROOT / "cgroup.subtree_control").write_text(CONTROLLERS)
     groups = []
     for hierarchy in hierarchies():
         group = hierarchy / name
@@ -40,6 +44,20 @@ def make(name: str) -> list[Path]:
                 path.write_text((hierarchy / setting).read_text())
         groups.append(group)
     return groups
+
+
+def settle(name: str) -> None:
+    """v2 only: move the node's first processes down into `init`, and hand the controllers on.
+
+    They have to be born in the group itself: it becomes the root that the node's cgroup namespace shows.
+    """
+    if not unified():
+        return
+    group = ROOT / name
+    (group / "init").mkdir(exist_ok=True)
+    for pid in (group / "cgroup.procs").read_text().split():
+        (group / "init" / "cgroup.procs").write_text(pid)
+    (group / "cgroup.subtree_control").write_text(CONTROLLERS)
 
 
 def remove(name: str) -> None:
@@ -69,14 +87,20 @@ def freeze(name: str, *, frozen: bool) -> None:
     """Stop every process of the group where it is, or let all go on; returns when the kernel has done so."""
     if unified():
         (ROOT / name / "cgroup.freeze").write_text("1" if frozen else "0")
+        events = ROOT / name / "cgroup.events"
+        wait_until(
+            lambda: f"frozen {int(frozen)}" in events.read_text(),
+            f"{name} frozen: {frozen}",
+            FREEZE_SECONDS,
+            pause=0.01,
+        )
         return
     path = ROOT / "freezer" / name / "freezer.state"
     wanted = "FROZEN" if frozen else "THAWED"
-    for _ in range(1000):
+
+    def reached() -> bool:
         # Writing again and again is the documented way while processes fork during the freeze.
         path.write_text(wanted)
-        if path.read_text().strip() == wanted:
-            return
-    raise ClusterError(
-        f"{path} stays {path.read_text().strip()!r}, wanted {wanted}; thaw the node and try again"
-    )
+        return path.read_text().strip() == wanted
+
+    wait_until(reached, f"{path} {wanted}", FREEZE_SECONDS, pause=0.01)

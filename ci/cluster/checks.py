@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from ci import debian
-from ci.cluster import cgroups, disks
+from ci.cluster import disks
 from ci.cluster.errors import MachineUnfitError
 from ci.cluster.layout import clusters_folder
 
@@ -30,11 +30,6 @@ def check(nodes: int, disks_a_node: int) -> None:
         raise MachineUnfitError(str(error)) from error
     if nodes == 0:
         return
-    if cgroups.unified():
-        raise MachineUnfitError(
-            "this machine has cgroup v2 only, which the test cluster's nodes do not support yet; boot with "
-            "systemd.unified_cgroup_hierarchy=0, or use --nodes 0 (control plane only)"
-        )
     check_file_systems()
     if disks_a_node:
         disks.check()

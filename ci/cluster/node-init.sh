@@ -8,7 +8,13 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 
 # Control groups: mounted again, so that the paths start at this node's own group.
-mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+if [ -z "$TC_CGROUPS" ]; then
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  # ci/cluster/cgroups.py moves this process into the group `init`; what it starts must be born there.
+  until [ "$(cat /proc/self/cgroup)" = 0::/init ]; do sleep 0.01; done
+else
+  mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+fi
 for controller in $TC_CGROUPS; do
   mkdir "/sys/fs/cgroup/$controller"
   case $controller in

@@ -93,7 +93,10 @@ def boot(node: NodeLayout, memory: Node, others: list[NodeLayout]) -> None:
             "TC_NAME": node.name,
             "TC_DIR": str(node.folder),
             "TC_ADDRESS": node.address,
-            "TC_CGROUPS": " ".join(path.name for path in cgroups.hierarchies()),
+            # Empty on cgroup v2: one hierarchy, mounted where v1 has its folders.
+            "TC_CGROUPS": ""
+            if cgroups.unified()
+            else " ".join(path.name for path in cgroups.hierarchies()),
             "TC_CONTAINERD": str(tools.path("containerd")),
             "TC_KUBELET": str(tools.path("kubelet")),
             "TC_KUBE_PROXY": str(tools.path("kube-proxy")),
@@ -106,6 +109,7 @@ def boot(node: NodeLayout, memory: Node, others: list[NodeLayout]) -> None:
         BOOT_SECONDS,
         pause=0.01,
     )
+    cgroups.settle(node.netns)
     pids = processes.children(launcher.pid)
     started = processes.start_time(pids[0]) if pids else None
     if started is None:

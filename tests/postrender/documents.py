@@ -13,6 +13,7 @@ y n Y N yes No on OFF true False null ~ NULL 0644 0o644 08 09 0x1F 0b11 1_000 1e
 10.0.0.1/24 123456789012345678901234567890 9007199254740993 9223372036854775808 1e400 0.1 1.0 1e+06 0o8 _1 1_ - --
 --- -x --x +x .x 1:2 infinity NaN inf e3 0xG 1a 1e . .. ... abc a-b a.b/c:d a=b x@y 100m 1Gi
 """
+HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 WORDS = tuple(_SPELLINGS.split())
 # What may stand plain in a mapping's value without being YAML of its own.
 _PLAIN = [word for word in WORDS if word not in ("-", "---", "...", "~", "<<")]
@@ -93,9 +94,9 @@ def blocks(draw: DrawFn, depth: int = 0) -> list[str]:
 
 
 @st.composite
-def manifests(draw: DrawFn, kind: str = "ConfigMap", field: str = "data") -> str:
-    """An object whose `field` is generated; sometimes with an anchor and a merge, sometimes with CRLF."""
-    lines = [f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: x}}\n{field}:"]
+def manifests(draw: DrawFn, head: str = HEAD) -> str:
+    """An object whose `data` is generated; sometimes with anchors and a merge, sometimes with CRLF."""
+    lines = [f"{head}data:"]
     lines += ["  " + line for line in draw(blocks())]
     if draw(st.booleans()):
         lines += ["shared: &s {k: 1e3, l: 'y'}", "again: *s", "merged: {<<: *s, k: own}"]

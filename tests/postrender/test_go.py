@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 
 from ci import tools
 from postrender.errors import StreamError
-from tests.postrender.documents import WORDS, manifests
+from tests.postrender.documents import HEAD, WORDS, manifests
 from tests.unit.postrender.release import release
 
-HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 TEMPLATE = """{{ range $path, $_ := .Files.Glob "documents/*" }}
 ---
 path: {{ $path | quote }}

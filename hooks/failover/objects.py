@@ -59,6 +59,18 @@ class Names:
         """The job's own ConfigMap: what one run leaves for the next, and its metrics."""
         return f"{self.release}-failover"
 
+    @property
+    def evictions(self) -> str:
+        """ConfigMap where a job notes an evict-leader scheduler as its own before it adds it: store id → the
+        Lease's holder.
+        """
+        return f"{self.release}-evictions"
+
+    @property
+    def lease(self) -> str:
+        """The Lease that failover, cleanup, scale and roll share."""
+        return f"{self.release}-maintenance"
+
     def selector(self, component: Component) -> str:
         return (
             f"app.kubernetes.io/name=tidb,app.kubernetes.io/instance={self.release},"

@@ -147,9 +147,13 @@ def bookkeeping(world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
             steps.append(settle(entry, last_word(store), world.namespace))
         elif store is not None and store.state is StoreState.UP:
             steps.append(forget(entry, world.namespace))
-    gone = {store.id for store in view.stores if store.retired}
-    steps += [stop_evicting(store_id) for store_id in sorted(view.evicting & gone)]
+    steps += [stop_evicting(one) for one in orphaned_schedulers(view.stores, view.evicting)]
     return Plan(actions=tuple(steps))
+
+
+def orphaned_schedulers(stores: Sequence[Store], evicting: frozenset[int]) -> list[int]:
+    """Retired stores whose evict-leader scheduler is still there. (One of a live store may be a person's.)"""
+    return sorted(evicting & {store.id for store in stores if store.retired})
 
 
 def last_word(store: Store) -> EntryState:

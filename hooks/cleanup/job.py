@@ -1,0 +1,85 @@
+"""`python -m hooks cleanup`: remove what nothing needs any more. A CronJob, or by hand."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from datetime import timedelta
+
+from hooks import engine, pd
+from hooks.cleanup.actions import Cleaning
+from hooks.cleanup.apply import Performer
+from hooks.cleanup.model import Policy, Snapshot
+from hooks.cleanup.observe import Observer
+from hooks.cleanup.plan import plan
+from hooks.engine import JobError, Outcome, Plan
+from hooks.failover import connect
+from hooks.failover.connect import Connection
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    for name, default, what in (
+        ("claims", Policy.claims_after, "the claim of an ordinal that is gone is kept"),
+        ("volumes", Policy.volumes_after, "the record of a disk is kept whose Node was deleted"),
+        ("pods", Policy.pods_after, "the finished pod of a Job is kept"),
+    ):
+        parser.add_argument(
+            f"--{name}-after",
+            type=engine.duration,
+            default=default.total_seconds(),
+            metavar="DURATION",
+            help=f"how long {what} (default: {default.total_seconds() / 3600:.0f}h)",
+        )
+    parser.add_argument(
+        "--volumes", action="store_true", help="this release manages disks: look after TidbVolumes"
+    )
+    connect.configure(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    connection = Connection.make("cleanup", args)
+    policy = Policy(
+        claims_after=timedelta(seconds=args.claims_after),
+        volumes_after=timedelta(seconds=args.volumes_after),
+        pods_after=timedelta(seconds=args.pods_after),
+    )
+    observer = Observer(
+        client=connection.client,
+        pd_of=connection.pd_of,
+        names=connection.names,
+        lease=connection.names.lease,
+        volumes_after=policy.volumes_after,
+        volumes=args.volumes,
+    )
+    performer = Performer(
+        connection.client,
+        lambda: observer.pd,
+        observer.look,
+        args.namespace,
+        policy,
+    )
+    return connection.run(CleanupJob(observer, performer, policy, connection), args)
+
+
+@dataclass
+class CleanupJob:
+    """What the engine runs."""
+
+    observer: Observer
+    performer: Performer
+    policy: Policy
+    connection: Connection
+    name: str = "cleanup"
+
+    def observe(self) -> Snapshot:
+        try:
+            return self.observer.look()
+        except pd.PdError as error:
+            raise JobError(str(error)) from error
+
+    def plan(self, snapshot: Snapshot) -> Plan[Cleaning]:
+        return plan(snapshot, self.policy)
+
+    def apply(self, action: Cleaning) -> Outcome:
+        self.connection.take_lease()
+        return self.performer.apply(action)

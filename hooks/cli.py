@@ -22,7 +22,15 @@ JOBS: dict[str, tuple[str, str]] = {
     "disks": ("hooks.disks.job", "probe this node's disks, publish them, wipe what was released"),
     "doctor": ("hooks.doctor.job", "say why a pod is pending and what a plan would do"),
     "failover": ("hooks.failover.job", "replace a store or member whose local disk is gone"),
+    "preflight": (
+        "hooks.doctor.preflight",
+        "whether an install or upgrade would find what it needs",
+    ),
     "scale": ("hooks.scale.job", "check a change of replicas before it is made"),
+    "tidb": (
+        "hooks.doctor.command",
+        "the commands of kubectl tidb: status, disks, plan, wipe and more",
+    ),
     "volumes": ("hooks.volumes.job", "turn published disks into volumes and mark their use"),
 }
 

@@ -49,7 +49,7 @@ def _of_pod(pod: Obj, snapshot: Snapshot, world: World) -> Iterator[Finding]:
                 remedy=f"kubectl delete pod -n {kube.namespace(pod)} {kube.name(pod)}; its controller makes it anew",
             )  # fmt: skip
         return
-    if pod["metadata"].get("deletionTimestamp"):
+    if is_terminating(pod):
         return  # it is stopping, on a node that answers
     told = False
     for one in [
@@ -212,6 +212,10 @@ def _limit(pod: Obj, container: str) -> str:
         if one["name"] == container:
             return str(((one.get("resources") or {}).get("limits") or {}).get("memory", "limit"))
     return "limit"
+
+
+def is_terminating(pod: Obj) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _of_job(pod: Obj) -> bool:

@@ -148,7 +148,7 @@ class Observer:
         """PD's answers, and why there are none. The peer Service reaches members that are not ready too."""
         said = ""
         for service in (f"{release}-pd", f"{release}-pd-peer"):
-            recording = Recording(self.client, self.namespace, f"services/http:{service}:2379")
+            recording = Recording(self.client, self.namespace, service)
             pd = pd_of(recording)
             questions: tuple[Callable[[], object], ...] = (pd.members, pd.health, pd.stores)
             try:

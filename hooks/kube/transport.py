@@ -30,6 +30,7 @@ _CHUNK = 1 << 16
 # The package ships no types; these are the calls of it that we make.
 _load_in_cluster: Callable[..., None] = config.load_incluster_config
 _load_kubeconfig: Callable[..., None] = config.load_kube_config
+_list_contexts: Callable[..., Any] = config.list_kube_config_contexts
 
 
 class HttpTransport:
@@ -181,6 +182,18 @@ def connect(
         )
 
     return HttpTransport(load, agent=agent, connections=connections)
+
+
+def context_namespace(kubeconfig: str = "", context: str = "") -> str:
+    """The namespace that a kubeconfig's context names; "" when it names none, or there is no kubeconfig."""
+    try:
+        contexts, active = _list_contexts(config_file=kubeconfig or None)
+    except (config.ConfigException, OSError, ValueError):
+        return ""
+    for one in contexts:
+        if one["name"] == (context or active["name"]):
+            return str(one.get("context", {}).get("namespace") or "")
+    return ""
 
 
 def _headers(raw: urllib3.response.HTTPResponse) -> dict[str, str]:

@@ -1,0 +1,137 @@
+"""`kubectl tidb wipe VOLUME…`: give up what is on a disk. Names what would be lost, and wants each name confirmed.
+
+It only annotates the TidbVolume; the volume controller judges again, and the node's agent compares once more before
+it deletes anything (schema/tidbvolume.schema.yaml, Wipe). Volumes in use are refused here already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from hooks import kube
+from hooks.doctor import command, output, session
+from hooks.doctor.disks import Disk, rows
+from hooks.doctor.disks_command import look
+from hooks.engine import EngineError, Exit
+from schema import names
+
+# Phases in which nobody uses the disk and something may be on it.
+_MAY = ("Released", "Refused")
+
+
+class WipeError(EngineError):
+    """A volume that was named can't be wiped, or its name was not confirmed."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "volume", nargs="*", help="TidbVolumes (tv-…), or NODE:PATH; none: list what could be wiped"
+    )
+    parser.add_argument(
+        "--everything",
+        action="store_true",
+        help="foreign files too: all that is on the disk is deleted",
+    )
+    parser.add_argument(
+        "--confirm", action="append", default=[], metavar="VOLUME",
+        help="the name again, where nobody can be asked; once for each volume",
+    )  # fmt: skip
+    parser.add_argument("--kubeconfig", default="", help="kubeconfig (default: KUBECONFIG)")
+    parser.add_argument("--context", default="", help="context of the kubeconfig")
+    parser.epilog = command.EPILOG
+
+
+def run(args: argparse.Namespace) -> int:
+    client = session.connect(args)
+    disks = rows(look(client))
+    if not args.volume:
+        return _list(disks)
+    chosen = [choose(word, disks) for word in args.volume]
+    word = "everything" if args.everything else "now"
+    for disk in chosen:
+        output.say(_loses(disk, everything=args.everything))
+    # All are confirmed before the first is touched.
+    for disk in chosen:
+        confirm(disk, args.confirm)
+    for disk in chosen:
+        annotate(client, disk, word)
+        print(
+            f"{disk.volume}: told to be wiped ({names.WIPE_ANNOTATION}={word}); kubectl tidb disks shows how far it is"
+        )
+    return Exit.DONE
+
+
+def _list(disks: Sequence[Disk]) -> int:
+    found = [disk for disk in disks if disk.phase in _MAY]
+    if not found:
+        print("no disk is Released or Refused: there is nothing to wipe")
+        return Exit.DONE
+    head = ("NODE", "DISK", "SIZE", "PHASE", "LAST CLAIM", "VOLUME", "WHY")
+    table = [(d.node, d.path, d.size, d.phase, d.claim or "-", d.volume, d.why) for d in found]
+    print("\n".join(output.columns(head, table, colour=output.colours())))
+    output.say(f"to wipe one: kubectl tidb wipe {found[0].volume}")
+    return Exit.DONE
+
+
+def choose(word: str, disks: Sequence[Disk]) -> Disk:
+    """By the volume's name or NODE:PATH. WipeError when there is none, or it is in use."""
+    found = [disk for disk in disks if word in (disk.volume, f"{disk.node}:{disk.path}")]
+    if not found:
+        raise WipeError(
+            f"there is no disk {word}: expected a TidbVolume or NODE:PATH as `kubectl tidb disks` lists them"
+        )
+    disk = found[0]
+    if disk.phase not in _MAY:
+        how = {
+            "Bound": f"it is in use by claim {disk.claim}: delete that claim and its pod first",
+            "Available": "it is free and clean already",
+            "Wiping": "it is being wiped already",
+        }.get(disk.phase, disk.why or "only a Released or Refused disk can be wiped")
+        raise WipeError(f"{disk.volume} ({disk.node}:{disk.path}) is {disk.phase}: {how}")
+    return disk
+
+
+def _loses(disk: Disk, *, everything: bool) -> str:
+    last = f"the data of claim {disk.claim}" if disk.claim else "what is in its volume's folder"
+    what = "ALL files on the disk" if everything else last
+    return (
+        f"{disk.volume}: {disk.path} of node {disk.node}, {disk.size}, {disk.phase}"
+        + (f" ({disk.why})" if disk.why else "")
+        + f"\n  this deletes {what}; it can't be undone"
+    )
+
+
+def confirm(disk: Disk, confirmed: Sequence[str]) -> None:
+    if disk.volume in confirmed:
+        return
+    if not sys.stdin.isatty():
+        raise WipeError(
+            f"{disk.volume} is not confirmed: say --confirm {disk.volume}, or run this on a terminal"
+        )
+    print(f"type {disk.volume} to go on: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != disk.volume:
+        raise WipeError(f"{disk.volume} was not confirmed: nothing was changed")
+
+
+def annotate(client: kube.Client, disk: Disk, word: str) -> None:
+    """On the very object that was shown: another phase meanwhile is refused."""
+    live = client.get(kube.TIDB_VOLUME, disk.volume)
+    phase = (live.get("status") or {}).get("phase")
+    if phase != disk.phase:
+        raise WipeError(
+            f"{disk.volume} was {disk.phase} and is now {phase}: nothing was changed, look again"
+        )
+    patch = {
+        "metadata": {
+            "resourceVersion": kube.version(live),
+            "annotations": {names.WIPE_ANNOTATION: word},
+        }
+    }
+    try:
+        client.merge_patch(kube.TIDB_VOLUME, disk.volume, patch)
+    except kube.ConflictError as error:
+        raise WipeError(
+            f"{disk.volume} changed meanwhile: nothing was changed, look again"
+        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 
-from schema import values
+from schema import crd, values
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +39,7 @@ def _chart_readme() -> str:
 OUTPUTS: dict[str, Callable[[], str]] = {
     "chart/values.schema.json": _values_json,
     "chart/README.md": _chart_readme,
+    "chart/templates/volumes/crd.yaml": crd.template,
 }
 
 

@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--label", action="append", default=[], metavar="KEY=VALUE", help="on all that is made"
     )
     parser.add_argument(
-        "--daemon-set", default="", help="the agents, for --scan (default: <release>-disks)"
+        "--daemon-set", default="", help="the agents, for --scan (default: <release>-disk-agent)"
     )
     parser.add_argument(
         "--port", type=int, default=8080, help="of /metrics and /healthz, for --controller"
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.controller:
         return control(client, policy, args)
     if args.scan:
-        name = args.daemon_set or f"{args.release}-disks"
+        name = args.daemon_set or f"{args.release}-disk-agent"
         seconds = args.wait or 120.0
         return Scan(client, policy, args.namespace, name, seconds).run()
     job = VolumesJob(client, policy, args.namespace)

@@ -29,6 +29,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "podMonitor.labels": {"podMonitor": {"enabled": True}},
     "podMonitor.interval": {"podMonitor": {"enabled": True}},
     "prometheusRule.labels": {"prometheusRule": {"enabled": True}},
+    "disks.controller.schedule": {"disks": {"controller": {"enabled": False}}},
+    "disks.sharing.storageClassName": {"disks": {"sharing": {"enabled": True}}},
     "networkPolicy.sqlFrom": {"networkPolicy": {"enabled": True}},
     "networkPolicy.metricsFrom": {"networkPolicy": {"enabled": True}},
     **{

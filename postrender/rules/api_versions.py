@@ -101,6 +101,75 @@ REMOVED: dict[tuple[str, str], Removed] = {
         "flowcontrol.apiserver.k8s.io/v1beta3",
         "FlowSchema PriorityLevelConfiguration",
     ),
+    **_removed(
+        (1, 27),
+        "resource.k8s.io/v1",
+        "resource.k8s.io/v1alpha1",
+        "PodScheduling ResourceClaim ResourceClaimTemplate ResourceClass",
+    ),
+    **_removed((1, 29), "", "networking.k8s.io/v1alpha1", "ClusterCIDR"),
+    **_removed(
+        (1, 31), "networking.k8s.io/v1", "networking.k8s.io/v1alpha1", "IPAddress ServiceCIDR"
+    ),
+    **_removed(
+        (1, 31),
+        "resource.k8s.io/v1",
+        "resource.k8s.io/v1alpha2",
+        "PodSchedulingContext ResourceClaim ResourceClaimParameters ResourceClaimTemplate ResourceClass"
+        " ResourceClassParameters ResourceSlice",
+    ),
+    **_removed(
+        (1, 32),
+        "admissionregistration.k8s.io/v1",
+        "admissionregistration.k8s.io/v1alpha1",
+        "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+    ),
+    **_removed((1, 32), "", "resource.k8s.io/v1alpha3", "PodSchedulingContext"),
+    **_removed(
+        (1, 32), "coordination.k8s.io/v1beta1", "coordination.k8s.io/v1alpha1", "LeaseCandidate"
+    ),
+    **_removed(
+        (1, 32), "authentication.k8s.io/v1", "authentication.k8s.io/v1alpha1", "SelfSubjectReview"
+    ),
+    **_removed(
+        (1, 33), "authentication.k8s.io/v1", "authentication.k8s.io/v1beta1", "SelfSubjectReview"
+    ),
+    **_removed(
+        (1, 34),
+        "admissionregistration.k8s.io/v1",
+        "admissionregistration.k8s.io/v1beta1",
+        "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+    ),
+    **_removed(
+        (1, 34),
+        "resource.k8s.io/v1",
+        "resource.k8s.io/v1alpha3",
+        "DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice",
+    ),
+    **_removed(
+        (1, 35),
+        "certificates.k8s.io/v1beta1",
+        "certificates.k8s.io/v1alpha1",
+        "PodCertificateRequest",
+    ),
+    **_removed((1, 35), "storage.k8s.io/v1", "storage.k8s.io/v1alpha1", "VolumeAttributesClass"),
+    **_removed(
+        (1, 35),
+        "storagemigration.k8s.io/v1beta1",
+        "storagemigration.k8s.io/v1alpha1",
+        "StorageVersionMigration",
+    ),
+    **_removed((1, 36), "scheduling.k8s.io/v1alpha3", "scheduling.k8s.io/v1alpha1", "Workload"),
+    **_removed(
+        (1, 37), "certificates.k8s.io/v1beta1", "certificates.k8s.io/v1alpha1", "ClusterTrustBundle"
+    ),
+    **_removed(
+        (1, 37), "networking.k8s.io/v1", "networking.k8s.io/v1beta1", "IPAddress ServiceCIDR"
+    ),
+    **_removed(
+        (1, 37), "scheduling.k8s.io/v1alpha3", "scheduling.k8s.io/v1alpha2", "PodGroup Workload"
+    ),
+    **_removed((1, 37), "storage.k8s.io/v1", "storage.k8s.io/v1beta1", "VolumeAttributesClass"),
 }
 
 

@@ -101,9 +101,9 @@ def page() -> str:
     lines = [
         "# Captures of a real PD 8.5 and the stories that bring them about",
         "",
-        "Written by `python -m tests.contract.table`. A story is a class in `story_*.py`; every capture below is a test",
-        "of `test_captures.py`: the cluster is brought into the captured situation, the request is sent, and status, text,",
-        "content type, shape and types of the answer are compared (`compare.py` says what is masked, by which rule).",
+        "Written by `python -m tests.contract.table`. A story is a class in `story_*.py`; every capture below is",
+        "a test of `test_captures.py`: the cluster is brought into the captured situation, the request is sent, and",
+        "status, text, content type, shape and types of the answer are compared (`compare.py` has the masks).",
         "",
         f"{len(captures.names())} captures, {len(NOT_REPRODUCED)} not reproduced.",
     ]

@@ -173,8 +173,8 @@ class Cluster:
         store.last_heartbeat = unix_nanoseconds()
         self.stats[store_id] = stats
         self.sizes |= {r.id: 1 for r in self.regions_of(store_id) if r.id not in self.sizes} | sizes
-        # Heartbeats of a destroyed store are accepted, and nothing is expected of it any more: PD was told that its disk
-        # is gone. So its peers stay down, as their regions' leaders report them in the captures.
+        # Heartbeats of a destroyed store are accepted, and nothing is expected of it any more: PD was told that its
+        # disk is gone. So its peers stay down, as their regions' leaders report them in the captures.
         if not store.physically_destroyed:
             self.heard[store_id] = now
         due = self.clock.wait(stores.PERSIST_EVERY)

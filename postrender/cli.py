@@ -7,7 +7,6 @@ apply` has nothing to apply then, and whoever finds the file knows why. On bad i
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -36,8 +35,6 @@ class Exit(IntEnum):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code; only argparse and Ctrl-C leave otherwise."""
-    # One pass builds no cycles that would have to be found, and ends with the process.
-    gc.disable()
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments)
     try:

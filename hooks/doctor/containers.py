@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from hooks import kube
@@ -16,6 +17,8 @@ from hooks.doctor.snapshot import Snapshot
 from hooks.engine import Subject
 from hooks.kube.kinds import Obj
 
+_EPOCH = "1970-01-01T00:00:00+00:00"
+_SETTLING = timedelta(minutes=2)
 _PULL = frozenset(
     {"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ErrImageInspect"}
 )
@@ -157,8 +160,12 @@ def _mount(pod: Obj, subject: Subject, said: str, snapshot: Snapshot) -> Finding
             remedy="mount the right disk again and it starts by itself; if the disk is gone for good: "
             + ("; ".join(lost.plan_of(snapshot, pod)) or "`kubectl tidb plan failover` says what happens and when"),
         )  # fmt: skip
+    # A volume that was bound a moment ago is refused to the kubelet until the API server has noticed.
+    young = (
+        snapshot.taken - datetime.fromisoformat(pod["status"].get("startTime") or _EPOCH)
+    ) < _SETTLING
     return Finding(
-        code="mount", subject=subject, weight=Weight.PROBLEM,
+        code="mount", subject=subject, weight=Weight.WAITING if young else Weight.PROBLEM,
         why=f"node {node} can't mount its volumes: {_short(said)}",
         remedy="mend what the message names; the kubelet tries again by itself",
     )  # fmt: skip

@@ -10,21 +10,21 @@ import argparse
 import contextlib
 import importlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from hooks import kube, pd
+from hooks import kube
 from hooks.doctor import command, session
 from hooks.doctor.observe import choose
 from hooks.doctor.proxy import Proxy
-from hooks.engine import Engine, EngineError, Options
+from hooks.engine import EngineError
 from hooks.kube.kinds import Obj
 
-# job → (module, its class when it asks PD, the kind of the chart's object that runs it)
+# job → (module, the kind of the chart's object that runs it)
 _JOBS = {
-    "failover": ("hooks.failover.job", "FailoverJob", kube.CRON_JOB),
-    "cleanup": ("hooks.cleanup.job", "CleanupJob", kube.CRON_JOB),
-    "volumes": ("hooks.volumes.job", "", kube.DEPLOYMENT),
+    "failover": ("hooks.failover.job", kube.CRON_JOB),
+    "cleanup": ("hooks.cleanup.job", kube.CRON_JOB),
+    "volumes": ("hooks.volumes.job", kube.DEPLOYMENT),
 }
 _UNATTENDED = ("--scheduled", "--unattended", "--controller")
 
@@ -43,52 +43,22 @@ def run(args: argparse.Namespace) -> int:
     client = session.connect(args)
     namespace = session.namespace(args)
     release = choose(args.release, namespace, client.list(kube.STATEFUL_SET, namespace))
-    module, made_by, kind = _JOBS[args.job]
+    module, kind = _JOBS[args.job]
     words = [*arguments(client, kind, f"{release}-{args.job}", namespace, args.job), "--dry-run"]
     parsed = parse(module, words)
-    if made_by:
-        job = getattr(importlib.import_module(module), made_by).make(parsed, client)
-        once = _on_pd(job, client, namespace, args)
-    else:
-        once = _volumes(module, parsed, args)
-    return session.repeat(args, once)
-
-
-def _on_pd(
-    job: Any, client: kube.Client, namespace: str, args: argparse.Namespace
-) -> Callable[[], tuple[str, int]]:
-    """A job that asks PD: the same job, with PD behind the API server's proxy instead of cluster DNS."""
-    proxy = Proxy(client, namespace)
-
-    def pd_of(urls: Iterable[str]) -> pd.Pd:
-        return pd.Pd(list(urls), transport=proxy)
-
-    job.observer.pd_of = pd_of
-    lines: list[str] = []
-    options = Options(dry_run=True, output="table" if args.output == "table" else "json")
-    runner: Engine[Any, Any] = Engine(job, options, out=lines.append)
-
-    def once() -> tuple[str, int]:
-        lines.clear()
-        code = int(runner.run())
-        return "\n".join(lines), code
-
-    return once
-
-
-def _volumes(
-    module: str, parsed: argparse.Namespace, args: argparse.Namespace
-) -> Callable[[], tuple[str, int]]:
     parsed.kubeconfig, parsed.context = args.kubeconfig, args.context
     parsed.output = "table" if args.output == "table" else "json"
+    # Volumes asks no PD; the others ask it through the API server, with the caller's rights.
+    parsed.transport = Proxy(client, namespace)
+    job = importlib.import_module(module)
 
     def once() -> tuple[str, int]:
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            code = int(importlib.import_module(module).run(parsed))
+            code = int(job.run(parsed))
         return out.getvalue().rstrip(), code
 
-    return once
+    return session.repeat(args, once)
 
 
 def arguments(

@@ -44,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduled", action="store_true", help="end with 0 also when waiting or refusing"
     )
+    # Not a word of the command line: `kubectl tidb plan` reaches PD through the API server's proxy.
+    parser.set_defaults(transport=None)
     engine.configure(parser)
 
 
@@ -73,7 +75,7 @@ class Connection:
         )
         holder = f"{job} {socket.gethostname()}"
         lease = kube.Lease(client, args.namespace, names.lease, holder)
-        return cls(client, names, lease, pd.Http(tls), tuple(args.pd))
+        return cls(client, names, lease, args.transport or pd.Http(tls), tuple(args.pd))
 
     def pd_of(self, urls: Iterable[str]) -> pd.Pd:
         return pd.Pd(self.urls or list(urls), transport=self.transport)

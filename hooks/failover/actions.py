@@ -96,7 +96,34 @@ class StopEvicting(Action):
     store: int
 
 
-Step = Mark | Settle | Forget | RetireStore | RemoveMember | DeleteClaim | DeletePod | StopEvicting
+@dataclass(frozen=True, kw_only=True)
+class NoteHomes(Action):
+    """Write down who is well on which volume, for the day when a claim is another one than its owner's."""
+
+    homes: tuple[tuple[str, str], ...]
+
+
+Step = (
+    NoteHomes
+    | Mark
+    | Settle
+    | Forget
+    | RetireStore
+    | RemoveMember
+    | DeleteClaim
+    | DeletePod
+    | StopEvicting
+)
+
+
+def note_homes(homes: dict[str, str], release: str, namespace: str) -> NoteHomes:
+    return NoteHomes(
+        code="note-homes",
+        subject=Subject("ConfigMap", f"{release}-failover", namespace),
+        does="note who lives on which volume",
+        why=f"{len(homes)} stores and members are known by their volumes, and the last note differs",
+        homes=tuple(sorted(homes.items())),
+    )
 
 
 def mark(slot: Slot, claim: Claim, volume: Volume, owner: str, view: PdView, state: EntryState,

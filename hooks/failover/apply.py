@@ -7,6 +7,7 @@ heartbeat that arrives right then; what lies on the disk is safe even so, since 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from hooks.failover.actions import (
     DeletePod,
     Forget,
     Mark,
+    NoteHomes,
     RemoveMember,
     RetireStore,
     Settle,
@@ -35,6 +37,7 @@ from hooks.failover.model import (
     store_owner,
 )
 from hooks.failover.objects import Names
+from hooks.failover.observe import HOMES_KEY, write_data
 from hooks.pd import StoreState
 
 
@@ -62,6 +65,8 @@ class Performer:
 
     def _apply(self, action: Step) -> Outcome:
         match action:
+            case NoteHomes():
+                return self._note_homes(action)
             case Mark():
                 return self._mark(action)
             case Settle():
@@ -80,6 +85,11 @@ class Performer:
                 return self._stop_evicting(action)
 
     # --- The journal ------------------------------------------------------------------------------
+
+    def _note_homes(self, action: NoteHomes) -> Outcome:
+        data = {HOMES_KEY: json.dumps(dict(action.homes), sort_keys=True)}
+        write_data(self.client, self.names.namespace, self.names.kept, self.names.release, data)
+        return Outcome.DONE
 
     def _mark(self, action: Mark) -> Outcome:
         claim = self.client.get(kube.CLAIM, action.claim, self.names.namespace)
@@ -161,6 +171,8 @@ class Performer:
             or found.leader.id != action.leader
             or len(others) == len(found.members)
             or action.member in healthy
+            # One that came up since it was seen half-joined is another case.
+            or all((one.id, one.name) != (action.member, action.name) for one in found.members)
             or any(one not in healthy for one in others)
         ):
             return Outcome.STALE

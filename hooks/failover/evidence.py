@@ -32,8 +32,6 @@ from hooks.pd import Member, Store, StoreState
 
 SILENT = frozenset({StoreState.DISCONNECTED, StoreState.DOWN})
 NANOSECONDS = 10**9
-# A claim's age is by the API server's clock, a heartbeat's by PD's: only a difference beyond any usual skew counts.
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,11 @@ class NotLost:
     ends: str
 
 
-def kubernetes_loss(
-    slot: Slot, world: Snapshot, policy: Policy, heartbeat_ns: int = 0
-) -> Lost | NotLost:
+def kubernetes_loss(slot: Slot, world: Snapshot, policy: Policy, owner: str = "") -> Lost | NotLost:
     """What Kubernetes knows about the place where this ordinal's data lies.
 
-    `heartbeat_ns` is the store's last heartbeat: a claim that is younger never held that store. 0 leaves this out.
+    `owner` ("store 5") is who should live there: when its home is known to be another volume, its data is not
+    on this one.
     """
     after = policy.after(slot.component)
     claim = slot.claim
@@ -84,8 +81,9 @@ def kubernetes_loss(
             f"its claim {claim.name} is being deleted and names no volume",
             "Kubernetes finishes that deletion",
         )
-    if heartbeat_ns and claim.created.timestamp() * NANOSECONDS > heartbeat_ns + _ns(CLOCK_SKEW):
-        words = f"its claim {claim.name} is younger than the store's last heartbeat, so its data lies elsewhere"
+    home = world.homes.get(owner, volume.name)
+    if home != volume.name:
+        words = f"{owner} lived on volume {home}, and its claim {claim.name} now has {volume.name}"
         return Lost("claim-replaced", words, after, True)
     node = world.node_of(volume) if volume.local else pod_node(slot, world)
     if node is None:
@@ -100,10 +98,12 @@ def kubernetes_loss(
     if node.out_of_service:
         words = f"Node {node.name} carries the taint node.kubernetes.io/out-of-service"
         return Lost("node-out-of-service", words, after, True)
-    return _by_condition(node, volume, world, after)
+    return _by_condition(node, slot, volume, world, after)
 
 
-def _by_condition(node: Node, volume: Volume, world: Snapshot, after: timedelta) -> Lost | NotLost:
+def _by_condition(
+    node: Node, slot: Slot, volume: Volume, world: Snapshot, after: timedelta
+) -> Lost | NotLost:
     if not node.ready:
         # Points in time, not spans: the same world must give the same words a minute later.
         words = f"Node {node.name} has been NotReady since {clock(node.ready_since)}"
@@ -119,6 +119,13 @@ def _by_condition(node: Node, volume: Volume, world: Snapshot, after: timedelta)
             f"disk {volume.name} on Node {node.name} failed ({volume.message or 'no reason given'})"
         )
         return Lost("disk-failed", words, after, False)
+    holder = world.busy.get((slot.component, node.name), slot.name)
+    if (slot.pod is None or not slot.pod.node) and holder != slot.name:
+        return NotLost(
+            "pod-kept-out",
+            f"its pod cannot return to Node {node.name}, where {holder} has moved meanwhile",
+            f"a person moves {holder} away, or allows two pods a node",
+        )
     return NotLost(
         "place-fine",
         f"Node {node.name} is Ready and disk {volume.name} shows no fault",
@@ -276,7 +283,3 @@ def ids(some: Iterable[int], at_most: int = 5) -> str:
     every = sorted(some)
     more = f" and {len(every) - at_most} more" if len(every) > at_most else ""
     return ", ".join(str(one) for one in every[:at_most]) + more
-
-
-def _ns(delta: timedelta) -> int:
-    return int(delta.total_seconds()) * NANOSECONDS

@@ -263,6 +263,9 @@ class Snapshot:
     `slots` are the ordinals that need a look (suspects(), hooks/failover/evidence.py), in order; `nodes` are
     all Nodes, by name, and `disks` all free volumes, both only read when there is a slot. `busy` are pods of
     the component by node name.
+
+    `homes`: owner ("store 5") → the volume it was last well on, as an earlier run noted it; `held`: the volume
+    that each ordinal's claim is bound to now.
     """
 
     now: datetime
@@ -273,6 +276,8 @@ class Snapshot:
     pd: PdView | PdSilent
     earlier: Reading | None
     entries: tuple[Entry, ...]
+    homes: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[tuple[Component, int], str] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
     nodes: Mapping[str, Node] = field(default_factory=dict)
     disks: tuple[Disk, ...] = ()

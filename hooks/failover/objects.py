@@ -71,10 +71,10 @@ class Names:
         """The Lease that failover, cleanup, scale and roll share."""
         return f"{self.release}-maintenance"
 
-    def selector(self, component: Component) -> str:
+    def selector(self, *components: Component) -> str:
         return (
             f"app.kubernetes.io/name=tidb,app.kubernetes.io/instance={self.release},"
-            f"app.kubernetes.io/component={component}"
+            f"app.kubernetes.io/component in ({','.join(components)})"
         )
 
 
@@ -188,12 +188,12 @@ def pods(
     """The release's PD and TiKV pods by name, and who of them sits on which Node."""
     found: dict[str, kube.Obj] = {}
     busy: dict[tuple[Component, str], str] = {}
-    for component in Component:
-        for obj in client.list(kube.POD, of.namespace, labels=of.selector(component)):
-            found[kube.name(obj)] = obj
-            where = obj["spec"].get("nodeName")
-            if where:
-                busy[component, where] = kube.name(obj)
+    for obj in client.list(kube.POD, of.namespace, labels=of.selector(*Component)):
+        found[kube.name(obj)] = obj
+        where = obj["spec"].get("nodeName")
+        if where:
+            component = Component(obj["metadata"]["labels"]["app.kubernetes.io/component"])
+            busy[component, where] = kube.name(obj)
     return found, busy
 
 
@@ -212,11 +212,8 @@ def pod(obj: kube.View | None) -> Pod | None:
 
 def claims(client: kube.Client, of: Names) -> dict[str, kube.Obj]:
     """The release's PD and TiKV claims by name."""
-    return {
-        kube.name(obj): obj
-        for component in Component
-        for obj in client.list(kube.CLAIM, of.namespace, labels=of.selector(component))
-    }
+    found = client.list(kube.CLAIM, of.namespace, labels=of.selector(*Component))
+    return {kube.name(obj): obj for obj in found}
 
 
 def claim(obj: kube.View | None, volumes: Mapping[str, Volume]) -> Claim | None:

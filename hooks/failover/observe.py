@@ -42,6 +42,7 @@ from hooks.failover.quorum import regions_without
 from schema import names
 
 READING_KEY = "reading.json"
+HOMES_KEY = "homes.json"
 REGION_CHECKS = ("down-peer", "miss-peer", "pending-peer")
 # A PD leader holds its lease for 3 s: asked this often, one that lost it and won it back in between has been
 # seen to.
@@ -77,7 +78,7 @@ class Observer:
     _leader: int = 0
     _kept: bool = False
     _kept_read: bool = False
-    _before: Reading | None = None
+    _left: Reading | None = None
 
     @property
     def pd(self) -> pd.Pd:
@@ -115,6 +116,11 @@ class Observer:
         if self._pd is None:
             self._pd = self.pd_of(self.names.pd_urls(sets[Component.PD].replicas))
         known = record.read(self.client, self.names.namespace, self.names.release)
+        kept = self.client.find(kube.CONFIG_MAP, self.names.kept, self.names.namespace)
+        if not self._kept_read:
+            # Before this run writes its own.
+            self._kept_read, self._left = True, reading_in(kept)
+        claims = objects.claims(self.client, self.names)
         seen = Snapshot(
             now=self.clock.now(),
             release=self.names.release,
@@ -124,6 +130,14 @@ class Observer:
             pd=self._view(),
             earlier=None,
             entries=journal.read(self.client, self.names.namespace),
+            homes=homes_in(kept),
+            held={
+                (component, i): volume
+                for component in Component
+                for i in range(sets[component].replicas)
+                if (claim := claims.get(self.names.claim(component, i))) is not None
+                and (volume := str(claim["spec"].get("volumeName") or ""))
+            },
         )
         if isinstance(seen.pd, PdSilent):
             return seen
@@ -136,7 +150,7 @@ class Observer:
             maintenance=self.pd.maintenance(),
             evicting=self.pd.evicting_stores(),
         )
-        return self._with_objects(dataclasses.replace(seen, pd=view), sets, suspects)
+        return self._with_objects(dataclasses.replace(seen, pd=view), sets, suspects, claims)
 
     def _view(self) -> PdView | PdSilent:
         try:
@@ -195,10 +209,10 @@ class Observer:
         seen: Snapshot,
         sets: dict[Component, objects.Set],
         suspects: list[tuple[Component, int]],
+        claims: dict[str, kube.Obj],
     ) -> Snapshot:
         nodes, labels = objects.nodes(self.client, sets)
         pods, busy = objects.pods(self.client, self.names)
-        claims = objects.claims(self.client, self.names)
         wanted = {
             str(claims[name]["spec"].get("volumeName", ""))
             for component, i in suspects
@@ -268,7 +282,7 @@ class Observer:
     def _with_earlier(self, seen: Snapshot, view: PdView) -> Snapshot:
         """Add the first reading of this run when it is old enough; else the one that an earlier run left."""
         now = reading_of(view, seen.now)
-        kept = self._left_behind()
+        kept = self._left
         self._keep(now)
         if self._first is None:
             self._first = now
@@ -280,13 +294,6 @@ class Observer:
         )
         return dataclasses.replace(seen, earlier=kept if recent else self._first)
 
-    def _left_behind(self) -> Reading | None:
-        """The reading of an earlier run, as it was before this run wrote its own."""
-        if not self._kept_read:
-            self._kept_read = True
-            self._before = self._read_kept()
-        return self._before
-
     def _watch(self) -> None:
         """Let the gap between two readings pass, and ask who leads all the while."""
         until = self.clock.monotonic() + self.policy.reading_gap.total_seconds()
@@ -297,23 +304,6 @@ class Observer:
             except pd.PdError:
                 # The next look says what is wrong; until then nobody leads.
                 self._note_leader(0)
-
-    def _read_kept(self) -> Reading | None:
-        """What an earlier run wrote down; None for anything that is not a reading: it is worth no more than 15
-        s.
-        """
-        found = self.client.find(kube.CONFIG_MAP, self.names.kept, self.names.namespace)
-        try:
-            raw = json.loads(((found or {}).get("data") or {})[READING_KEY])
-            return Reading(
-                taken=datetime.fromisoformat(raw["taken"]),
-                leader=int(raw["leader"]),
-                beats={int(store): int(beat) for store, beat in raw["beats"].items()},
-                unhealthy=frozenset(int(member) for member in raw["unhealthy"]),
-                nameless=frozenset(int(member) for member in raw["nameless"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return None
 
     def _keep(self, reading: Reading) -> None:
         """Write the first reading of this run down. Losing it costs the next run 15 s."""
@@ -329,6 +319,35 @@ class Observer:
         }
         data = {READING_KEY: json.dumps(raw, sort_keys=True)}
         write_data(self.client, self.names.namespace, self.names.kept, self.names.release, data)
+
+
+def reading_in(kept: kube.Obj | None) -> Reading | None:
+    """What an earlier run wrote down; None for anything that is no reading: it is worth no more than 15 s."""
+    try:
+        raw = json.loads(((kept or {}).get("data") or {})[READING_KEY])
+        return Reading(
+            taken=datetime.fromisoformat(raw["taken"]),
+            leader=int(raw["leader"]),
+            beats={int(store): int(beat) for store, beat in raw["beats"].items()},
+            unhealthy=frozenset(int(member) for member in raw["unhealthy"]),
+            nameless=frozenset(int(member) for member in raw["nameless"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def homes_in(kept: kube.Obj | None) -> dict[str, str]:
+    """Who lived on which volume; {} for anything else. JobError when a person has broken it: a guess could
+    cost a disk.
+    """
+    text = ((kept or {}).get("data") or {}).get(HOMES_KEY, "{}")
+    try:
+        return {str(owner): str(volume) for owner, volume in json.loads(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise JobError(
+            f"ConfigMap {kube.name(kept or {})}: {HOMES_KEY} is {text[:80]!r}; delete that key, it is written anew "
+            "at rest"
+        ) from error
 
 
 def write_data(

@@ -17,9 +17,13 @@ from hooks.failover.model import Claim, EntryState, PdView, Policy, Slot, Snapsh
 def note_owner(
     slot: Slot, owner: str, why: str, world: Snapshot, view: PdView
 ) -> Plan[Step] | None:
-    """The note that comes before the deed; None when it is there, or when there is no volume to note it about."""
+    """The note that comes before the deed; None when it is there, or when this is not its volume."""
     claim = slot.claim
-    if claim is None or claim.volume is None:
+    if (
+        claim is None
+        or claim.volume is None
+        or world.homes.get(owner, claim.volume.name) != claim.volume.name
+    ):
         return None
     entry = world.entry(claim.volume)
     if entry is None:

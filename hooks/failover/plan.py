@@ -49,6 +49,7 @@ from hooks.failover import advice
 from hooks.failover.actions import (
     Step,
     forget,
+    note_homes,
     remove_member,
     retire_store,
     settle,
@@ -97,6 +98,8 @@ from hooks.failover.places import (
 )
 from hooks.pd import Member, Store, StoreState
 
+STANDING = frozenset({"no-free-disk", "place-fine", "pod-kept-out", "pod-coming-up"})
+
 
 def plan(world: Snapshot, policy: Policy) -> Plan[Step]:
     """The next step of this world, with the reason for it, or the reasons for none. Same world, same plan."""
@@ -108,10 +111,20 @@ def plan(world: Snapshot, policy: Policy) -> Plan[Step]:
     if world.recorded_cluster is None and world.slots:
         return Plan(refusals=(advice.no_record(view, world),))
     members = members_step(world, view, policy)
-    if members.actions or members.refusals or begun(missing_members(world, view), world, view):
-        # One at a time, members first: PD must lead while stores are replaced.
-        return both(bookkeeping(world, view, policy), members)
-    return both(bookkeeping(world, view, policy), members, stores_step(world, view, policy))
+    books = bookkeeping(world, view, policy)
+    if members_first(members) or begun(missing_members(world, view), world, view):
+        return both(books, members)
+    return both(books, members, stores_step(world, view, policy))
+
+
+def members_first(members: Plan[Step]) -> bool:
+    """Whether a member's step goes before any store's: PD must lead while stores are replaced.
+
+    Not where the member stands still whatever we do: its place is fine, there is no disk, a person is asked
+    about it.
+    """
+    lost = any(refusal.code == "members-lost" for refusal in members.refusals)
+    return lost or bool(members.actions) or any(w.code not in STANDING for w in members.waits)
 
 
 def without_pd(view: PdSilent, world: Snapshot) -> Plan[Step]:
@@ -148,7 +161,32 @@ def bookkeeping(world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
         elif store is not None and store.state is StoreState.UP:
             steps.append(forget(entry, world.namespace))
     steps += [stop_evicting(one) for one in orphaned_schedulers(view.stores, view.evicting)]
+    homes = homes_now(world, view)
+    if homes != dict(world.homes):
+        steps.append(note_homes(homes, world.release, world.namespace))
     return Plan(actions=tuple(steps))
+
+
+def homes_now(world: Snapshot, view: PdView) -> dict[str, str]:
+    """Who is known to live where: what was noted about all that PD still knows, and what is seen of those that
+    are well.
+    """
+    ids = {member_owner(m.id) for m in view.members} | {
+        store_owner(s.id) for s in live(view.stores)
+    }
+    homes = {owner: volume for owner, volume in world.homes.items() if owner in ids}
+    for (component, ordinal), volume in world.held.items():
+        if component is Component.PD:
+            name = f"{world.release}-pd-{ordinal}"
+            well = [
+                member_owner(m.id) for m in view.members if m.name == name and m.id in view.healthy
+            ]
+        else:
+            name = f"{world.release}-tikv-{ordinal}."
+            up = [s for s in view.stores if s.state is StoreState.UP and s.address.startswith(name)]
+            well = [store_owner(s.id) for s in up]
+        homes |= {owner: volume for owner in well if owner not in homes}
+    return homes
 
 
 def orphaned_schedulers(stores: Sequence[Store], evicting: frozenset[int]) -> list[int]:
@@ -231,7 +269,8 @@ def silent_member_step(member: Member, world: Snapshot, view: PdView, policy: Po
         return Plan(refusals=(advice.foreign_member(member, world),))
     if on_network(slot):
         return network_step(slot, subject, world, policy)
-    loss = kubernetes_loss(slot, world, policy)
+    owner = member_owner(member.id)
+    loss = kubernetes_loss(slot, world, policy, owner)
     if isinstance(loss, NotLost):
         return wait(loss.code, subject, f"it does not answer, but {loss.words}", loss.ends)
     word = silent_member(member, world, view, policy)
@@ -241,7 +280,7 @@ def silent_member_step(member: Member, world: Snapshot, view: PdView, policy: Po
     if closed.waits or closed.refusals:
         return closed
     why = f"{loss.words}, and PD has no answer from it in two readings; {len(view.healthy)} other members are healthy"
-    noted = note_owner(slot, member_owner(member.id), why, world, view)
+    noted = note_owner(slot, owner, why, world, view)
     return noted or Plan(actions=(remove_member(member, view.leader.id, why),))
 
 
@@ -326,11 +365,12 @@ def silent_store_step(
     subject = Subject("Store", str(store.id))
     if on_network(slot):
         return network_step(slot, subject, world, policy)
-    loss = kubernetes_loss(slot, world, policy, store.last_heartbeat_ns)
+    several = others_up(view, store.id, world, policy)
+    if isinstance(several, Refusal):
+        return Plan(refusals=(several,))
+    owner = store_owner(store.id)
+    loss = kubernetes_loss(slot, world, policy, owner)
     if isinstance(loss, NotLost):
-        several = others_up(view, store.id, world, policy)
-        if isinstance(several, Refusal):
-            return Plan(refusals=(several,))
         words = f"PD calls it {store.state_name}, but {loss.words}"
         return wait(loss.code, subject, words, loss.ends)
     word = silent_store(store, world, view, policy, loss.silence)
@@ -346,7 +386,7 @@ def silent_store_step(
         f"stores are Up"
         + (", too few to take its regions" if force else " and can take its regions")
     )
-    noted = note_owner(slot, store_owner(store.id), why, world, view)
+    noted = note_owner(slot, owner, why, world, view)
     return noted or Plan(actions=(retire_store(store, force, view.leader.id, why),))
 
 
@@ -369,11 +409,11 @@ def store_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> Pl
     if claim is None or claim.volume is None:
         return await_pod(slot, "PD calls its store Up", world, subject)
     entry = world.entry(claim.volume)
+    owner = next((s for s in view.stores if entry and store_owner(s.id) == entry.owner), None)
+    held = may_let_go(owner, world, view, policy) if owner is not None else None
+    if held is not None:
+        return reasons(held)
     if (entry is not None and entry.final) or claim.deleting:
-        owner = next((s for s in view.stores if entry and store_owner(s.id) == entry.owner), None)
-        held = may_let_go(owner, world, view, policy) if owner is not None else None
-        if held is not None:
-            return reasons(held)
         why = (
             f"{entry.owner} is {entry.state.value}"
             if entry

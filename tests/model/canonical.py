@@ -170,10 +170,10 @@ def renamed(
         match old:
             case ("retire" | "force" | "unevict" as how, (int(i), int(k))):
                 return (how, (tikv[i], k))
-            case ("remove", (int(i), int(k))):
-                return ("remove", (pd[i], k))
+            case ("remove", (int(i), int(k)), *rest):
+                return ("remove", (pd[i], k), *rest)
             case ("note" | "settle" | "forget" as how, int(d), tuple(o), *rest):
-                return (how, disks[d], owner(o, tikv, pd), *rest)  # type: ignore[arg-type]
+                return (how, disks[d], owner(o, tikv, pd), *rest)
             case ("claim", str(c), int(i), int(d)):
                 return ("claim", c, (tikv if c == "tikv" else pd)[i], disks[d])
             case ("pod", str(c), int(i), *rest):

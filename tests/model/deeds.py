@@ -16,6 +16,7 @@ from tests.model.nature import made_anew, settled_leader
 from tests.model.sight import member_of, snapshot, store_of
 from tests.model.world import (
     Claim,
+    MemberId,
     Note,
     Reading,
     Step,
@@ -102,13 +103,15 @@ def deed_of(action: actions.Step) -> Deed:
         case actions.RetireStore():
             return ("force" if action.force else "retire", store_of(action.store))
         case actions.RemoveMember():
-            return ("remove", member_of(action.member))
+            return ("remove", member_of(action.member), bool(action.name))
         case actions.DeleteClaim():
             place = action.slot.component.value, action.slot.ordinal
             return ("claim", *place, disk_of(action.volume_uid))
         case actions.DeletePod():
             place = action.slot.component.value, action.slot.ordinal
             return ("pod", *place, action.force, bool(action.claim_uid))
+        case actions.NoteHomes():
+            raise AssertionError(f"homes are noted in the model: {action.homes}")
         case actions.StopEvicting():
             return ("unevict", store_of(action.store))
 
@@ -134,7 +137,7 @@ def perform(world: World, deed: Deed) -> World:
                 p.claim is not None and p.claim.disk == disk for p in (*world.tikv, *world.pd)
             )
             if held and all(note.disk != disk for note in world.notes):
-                noted = Note(disk, owner, state)  # type: ignore[arg-type]
+                noted = Note(disk, owner, state)
                 return world._replace(notes=tuple(sorted((*world.notes, noted))))
         case ("settle", int(disk), tuple(owner), str(state)):
             # A compare-and-swap of that very entry.
@@ -155,9 +158,9 @@ def perform(world: World, deed: Deed) -> World:
                 )
             )
         case ("retire" | "force" as how, tuple(store_id)):
-            return retire(world, store_id, force=how == "force")  # type: ignore[arg-type]
-        case ("remove", tuple(member_id)):
-            return remove(world, member_id)  # type: ignore[arg-type]
+            return retire(world, store_id, force=how == "force")
+        case ("remove", tuple(member_id), bool(named)):
+            return remove(world, member_id, named=named)
         case ("claim", str(component), int(ordinal), int(disk)):
             return delete_claim(world, component, ordinal, disk)
         case ("pod", str(component), int(ordinal), bool(force), bool(going)):
@@ -210,8 +213,8 @@ def believed(world: World) -> frozenset[StoreId]:
     return intact(world) | {s.id for s in world.stores if s.kind == "live" and s.beat == "fresh"}
 
 
-def remove(world: World, member_id: tuple[int, int]) -> World:
-    listed = [m for m in world.members if m.id == member_id]
+def remove(world: World, member_id: MemberId, *, named: bool) -> World:
+    listed = [m for m in world.members if m.id == member_id and m.named == named]
     if not led(world) or not listed:
         return world
     well = healthy(world)

@@ -265,16 +265,13 @@ def members_join(world: World) -> Iterator[Step]:
                     ),
                 ),
             )
-        elif all(m.named for m in world.members) and ordinal not in {
+        # etcd takes a new member only while all others are healthy, and none is half-joined.
+        elif len(healthy(world)) == len(world.members) and ordinal not in {
             m.id[0] for m in world.members
         }:
-            # etcd takes a new member only while the others are healthy.
-            if len(healthy(world)) == len(world.members):
-                fresh = next_id(world, "pd", ordinal)
-                yield (
-                    f"pd-{ordinal} is added",
-                    world._replace(members=tuple(sorted((*world.members, Member(fresh, False))))),
-                )
+            fresh = next_id(world, "pd", ordinal)
+            members = tuple(sorted((*world.members, Member(fresh, False))))
+            yield f"pd-{ordinal} is added", world._replace(members=members)
 
 
 def stores_register(world: World) -> Iterator[Step]:

@@ -32,6 +32,7 @@ from hooks.failover.plan import store_in_question
 from hooks.failover.quorum import majority
 from tests.model.world import (
     MemberId,
+    Note,
     Place,
     Store,
     StoreId,
@@ -96,6 +97,12 @@ def snapshot(world: World) -> Snapshot:
         pd=view,
         earlier=reading(world),
         entries=entries,
+        # As if every run at rest had noted them: who is missing here was never well.
+        homes={
+            owner: f"pv-{i}"
+            for i, disk in enumerate(world.disks)
+            if disk.content is not None and (owner := owner_name(*disk.content)) in known(world)
+        },
         slots=slots(world),
         nodes={f"n{i}": node(i, state) for i, state in enumerate(world.nodes) if state != "gone"},
         disks=free_disks(world),
@@ -154,7 +161,7 @@ def pd_store(world: World, store: Store) -> pd.Store:
         heard=store.id not in world.unheard,
         region_count=34 if store.id in world.peers else 0,
         leader_count=0,
-        start_ns=NOW_NS - (7200 if store.beat == "long" else 60) * SECOND,
+        start_ns=NOW_NS - (60 if store.id in beating(world) else 7200) * SECOND,
     )
 
 
@@ -196,20 +203,27 @@ def with_regions(view: PdView, world: World, store: StoreId) -> PdView:
     return PdView(**{**view.__dict__, "regions": regions})
 
 
-def entry(note: object) -> Entry:
-    disk, (component, ordinal, which), state = note  # type: ignore[misc]
-    owner = (
-        store_owner(store_number((ordinal, which)))
-        if component == "tikv"
-        else member_owner(member_number((ordinal, which)))
-    )
+def known(world: World) -> set[str]:
+    """Owners that PD still knows."""
+    stores = {owner_name("tikv", *s.id) for s in world.stores if s.kind in ("live", "offline")}
+    return stores | {owner_name("pd", *m.id) for m in world.members}
+
+
+def owner_name(component: str, ordinal: int, which: int) -> str:
+    if component == "tikv":
+        return store_owner(store_number((ordinal, which)))
+    return member_owner(member_number((ordinal, which)))
+
+
+def entry(note: Note) -> Entry:
+    component, ordinal, _ = note.owner
     return Entry(
-        volume=f"pv-{disk}",
-        volume_uid=f"uid-{disk}",
+        volume=f"pv-{note.disk}",
+        volume_uid=f"uid-{note.disk}",
         claim=f"{component}-basic-{component}-{ordinal}",
-        owner=owner,
+        owner=owner_name(*note.owner),
         cluster=CLUSTER,
-        state=EntryState(state),
+        state=EntryState(note.state),
         at=LONG_AGO,
     )
 

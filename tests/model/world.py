@@ -150,7 +150,7 @@ def start(
         return Place(Claim(holds[key], False), Pod(homes[key], False))
 
     return World(
-        nodes=("up",) * count,
+        nodes=tuple("up" for _ in range(count)),
         disks=tuple(all_disks),
         tikv=tuple(place("tikv", i) for i in range(tikv)),
         pd=tuple(place("pd", i) for i in range(pd)),

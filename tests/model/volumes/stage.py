@@ -52,6 +52,7 @@ class Stage:
     claims: int = 0
     # PV UIDs whose clearing somebody permitted, by the evidence the test itself gave.
     permitted: set[str] = field(default_factory=set)
+    words: set[tuple[str, str]] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
 
     # --- the job ---
@@ -172,6 +173,7 @@ class Stage:
             "uid": claim["metadata"]["uid"],
         }
         self.memory.put(found)
+        self._permit_by_words()
         self.kubernetes_works()
         self.disk_of(pv).folders[pv].add(f"data of {name}")
         return claim
@@ -192,9 +194,16 @@ class Stage:
         self.memory.put(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
         )
-        ref = self.pv(pv)["spec"].get("claimRef") or {}
-        if state != "Retiring" and ref.get("namespace") == namespace:
-            self.permitted.add(uid)
+        if state in ("Tombstone", "Destroyed", "Removed"):
+            self.words.add((uid, namespace))
+        self._permit_by_words()
+
+    def _permit_by_words(self) -> None:
+        """A database job's last word counts for what a claim of its own namespace had."""
+        for pv in self.memory.all("persistentvolumes"):
+            ref = pv["spec"].get("claimRef") or {}
+            if (pv["metadata"]["uid"], ref.get("namespace")) in self.words:
+                self.permitted.add(pv["metadata"]["uid"])
 
     def annotate(self, volume: str, word: str) -> None:
         found = copy.deepcopy(self.volume(volume))

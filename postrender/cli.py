@@ -15,7 +15,7 @@ from pathlib import Path
 
 from postrender.engine import Pass, RulesFor
 from postrender.errors import ConfigError, OutputError, PostrenderError
-from postrender.findings import Severity
+from postrender.findings import Severity, plural
 from postrender.rules import Rule
 from postrender.values import Mapping
 
@@ -199,7 +199,7 @@ def _lock(args: argparse.Namespace) -> int:
         args.output.write_text(body, "utf-8")
     except OSError as error:
         raise OutputError(f"{args.output}: can't be written: {error.strerror}") from error
-    _say(f"{args.output}: {len(collector.images)} images")
+    _say(f"{args.output}: {plural(len(collector.images), 'image')}")
     return Exit.DONE
 
 

@@ -59,9 +59,11 @@ class Images:
                 reasons.append("the lock file pins it")
             code = "mirror" if mirrored != before else "pin"
             manifest.set(self.name, code, owner, path, key, str(after), "; ".join(reasons))
-        self._policies(manifest, field_path, after, at_home)
+        self._policies(manifest, field_path, before, after, at_home)
 
-    def _policies(self, manifest: Manifest, path: str, image: Reference, at_home: bool) -> None:
+    def _policies(
+        self, manifest: Manifest, path: str, given: Reference, image: Reference, at_home: bool
+    ) -> None:
         latest, unpinned, unmirrored = (
             Severity.of_policy(policy) for policy in (self.latest, self.unpinned, self.unmirrored)
         )
@@ -80,7 +82,7 @@ class Images:
                 self.name,
                 "unpinned",
                 path,
-                f"image {image} has no digest, and the lock file none for {image.tagged}",
+                f"image {image} has no digest, and the lock file none for {given.tagged}",
                 "add it to the lock file (tidb-postrender lock)",
             )
         if unmirrored and not at_home:

@@ -27,11 +27,13 @@ def closed_for_store(
 ) -> Plan[Step]:
     """Everything that forbids retiring this store now; an empty plan when nothing does."""
     subject = Subject("Store", str(store.id))
+    others = others_up(view, store.id, world, policy)
     return reasons(
-        others_up(view, store.id, world, policy),
+        others,
         nothing_under_way(view, store.id, subject),
         nobody_at_work(view, store.id, subject),
-        copies_left(store, view, subject),
+        # Stores that are away for a moment are waited for, not missed.
+        copies_left(store, view, subject) if others is None else None,
         regions_keep_majority(store, view, subject),
         not_too_often(subject, slot, world, policy),
         room_for(slot, world, subject),
@@ -68,7 +70,11 @@ def others_up(view: PdView, store_id: int, world: Snapshot, policy: Policy) -> R
         return None
     still = [s for s in not_up if stands_still(s, world, view, policy)]
     if still:
-        first = [s for s in view.stores if s.id == store_id and s.state is not StoreState.UP]
+        first = [
+            s
+            for s in view.stores
+            if s.id == store_id and (s.retired or stands_still(s, world, view, policy))
+        ]
         if len(first) + len(still) > 1:
             return advice.stores_lost([*first, *still], view, world)
     names = ", ".join(f"{s.id} ({s.state_name})" for s in not_up)

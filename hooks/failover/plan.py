@@ -336,7 +336,7 @@ def vacant_places(world: Snapshot, view: PdView) -> list[Slot]:
 
 
 def store_in_question(view: PdView, entries: Sequence[Entry]) -> Store | None:
-    """The one store that the next step could be about: silent, or Offline by our own hand. The lowest id of
+    """The one store that the next step could be about: silent, or Offline by our own hand. The longest silent of
     several.
     """
     noted = {entry.owner for entry in entries if not entry.final}
@@ -347,7 +347,8 @@ def store_in_question(view: PdView, entries: Sequence[Entry]) -> Store | None:
             if (store.state not in (StoreState.UP, StoreState.OFFLINE))
             or (store.state is StoreState.OFFLINE and store_owner(store.id) in noted)
         ),
-        key=lambda store: store.id,
+        # One that never sent a heartbeat is new, not old.
+        key=lambda store: (store.last_heartbeat_ns == 0, store.last_heartbeat_ns, store.id),
         default=None,
     )
 

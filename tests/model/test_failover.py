@@ -492,7 +492,7 @@ def test_a_second_loss_keeps_the_first_ones_disk() -> None:
         fail_disk("tikv", 1),
     )
     made = plan(seen, POLICY)
-    assert told(made) == ([], [], ["stores-lost"])
+    assert told(made) == ([], ["draining"], ["stores-lost"])
     assert "store 11" in made.refusals[0].why
     assert "store 21" in made.refusals[0].why
 

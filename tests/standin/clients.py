@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -61,10 +61,12 @@ class Account:
 class Writer(threading.Thread):
     """Overwrites its own few keys, one statement after the other, and keeps the account."""
 
-    def __init__(self, world: World, number: int, keys: int, account: Account) -> None:
+    def __init__(
+        self, connect: Callable[[], Cursor], number: int, keys: int, account: Account
+    ) -> None:
         super().__init__(name=f"writer-{number}", daemon=True)
         self.errors: list[str] = []
-        self._world = world
+        self._connect = connect
         self._keys = [f"w{number}-{i}" for i in range(keys)]
         self._account = account
         self._stop_asked = threading.Event()
@@ -80,7 +82,7 @@ class Writer(threading.Thread):
         while not self._stop_asked.is_set():
             key, value = self._keys[number % len(self._keys)], str(number)
             try:
-                cursor = cursor or connect(self._world)
+                cursor = cursor or self._connect()
             except pymysql.MySQLError as problem:
                 self.errors.append(str(problem))
                 time.sleep(0.1)
@@ -115,10 +117,16 @@ class Ledger:
 
 
 @contextmanager
-def writing(world: World, writers: int = 8, keys: int = 10) -> Iterator[Ledger]:
+def writing(
+    world: World | Callable[[], Cursor], writers: int = 8, keys: int = 10
+) -> Iterator[Ledger]:
     """Write all the time that the block runs; afterwards every writer has stopped."""
+
+    def connected() -> Cursor:
+        return connect(world) if isinstance(world, World) else world()
+
     accounts = [Account() for _ in range(writers)]
-    threads = [Writer(world, i, keys, account) for i, account in enumerate(accounts)]
+    threads = [Writer(connected, i, keys, account) for i, account in enumerate(accounts)]
     for thread in threads:
         thread.start()
     try:

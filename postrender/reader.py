@@ -102,12 +102,14 @@ class Reader:
             parser.dispose()
 
     def _build(self, parser: Any, chunk: Chunk) -> Content:
+        """One loop with a stack of its own, and long for that: a call an event would double its time."""
         following = parser.get_event
         known = self._plain
         stack: list[tuple[Any, Any, str | None]] = []
         anchors: dict[str, Value] = {}
         content = Content(None, -1)
-        documents = aliased = 0
+        unfolding = _Unfolding()
+        documents = 0
         container: Any = None
         key: Any = _NO_KEY
         anchor: str | None = None
@@ -139,7 +141,7 @@ class Reader:
                 key, anchor = _NO_KEY, event.anchor
                 continue
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
-                if "<<" in container and _merges(container):
+                if kind is MappingEndEvent and "<<" in container and _merges(container):
                     _merge(container, chunk, event)
                 value = container
                 if anchor is not None:
@@ -148,12 +150,11 @@ class Reader:
             elif kind is AliasEvent:
                 if event.anchor not in anchors:
                     raise _refused(chunk, event, f"unknown or unfinished anchor &{event.anchor}")
-                value, size = _copy(anchors[event.anchor], MAX_ALIASED - aliased)
-                aliased += size
-                if aliased > MAX_ALIASED:
-                    raise _refused(
-                        chunk, event, f"aliases unfold to more than {MAX_ALIASED} values"
-                    )
+                try:
+                    unfolding.levels = MAX_DEPTH - len(stack)
+                    value = unfolding.copy(anchors[event.anchor])
+                except _UnfoldError as error:
+                    raise _refused(chunk, event, str(error)) from None
             elif kind is StreamEndEvent:
                 return content
             else:
@@ -212,11 +213,9 @@ def _tagged(tag: str, value: str) -> Value:
     return Token(value, f"{name} {quoted(value)}")
 
 
-def _merges(container: Any) -> bool:
+def _merges(container: Mapping) -> bool:
     """Whether a mapping has a merge key; a quoted "<<" is a key as any other."""
-    return type(container) is dict and any(
-        type(key) is Token and key.written == "<<" for key in container
-    )
+    return any(type(key) is Token and key == "<<" for key in container)
 
 
 def _merge(container: Mapping, chunk: Chunk, event: Any) -> None:
@@ -229,28 +228,29 @@ def _merge(container: Mapping, chunk: Chunk, event: Any) -> None:
             container.setdefault(key, value)
 
 
-def _copy(value: Value, budget: int) -> tuple[Value, int]:
-    """A copy that shares no mapping or sequence with the original, and its size; stops early when above the budget."""
-    if isinstance(value, dict):
-        mapping: Mapping = {}
-        size = 1
-        for key, item in value.items():
-            if size > budget:
-                break
-            mapping[key], grown = _copy(item, budget - size)
-            size += grown
-        return mapping, size
-    if isinstance(value, list):
-        items: list[Value] = []
-        size = 1
-        for item in value:
-            if size > budget:
-                break
-            copied, grown = _copy(item, budget - size)
-            items.append(copied)
-            size += grown
-        return items, size
-    return value, 1
+class _UnfoldError(Exception):
+    """An alias makes more of the document than any reader should hold."""
+
+
+class _Unfolding:
+    """Copies what aliases stand for, as one document does: the copies share nothing, and all together are bounded."""
+
+    def __init__(self) -> None:
+        self.left = MAX_ALIASED
+        self.levels = MAX_DEPTH
+
+    def copy(self, value: Value, depth: int = 1) -> Value:
+        """The value anew. Raises _UnfoldError as soon as it is too much: a bomb must not go off first."""
+        self.left -= 1
+        if self.left < 0:
+            raise _UnfoldError(f"aliases unfold to more than {MAX_ALIASED} values")
+        if isinstance(value, str) or value is None:
+            return value
+        if depth > self.levels:
+            raise _UnfoldError(f"aliases nest deeper than {MAX_DEPTH} levels")
+        if isinstance(value, dict):
+            return {key: self.copy(item, depth + 1) for key, item in value.items()}
+        return [self.copy(item, depth + 1) for item in value]
 
 
 def _short(text: str) -> str:

@@ -138,6 +138,14 @@ def test_an_alias_bomb_ends_early() -> None:
         read("\n".join(lines))
 
 
+def test_aliases_cannot_nest_deeper_than_brackets() -> None:
+    deep = "[" * 150 + "x" + "]" * 150
+    lines = [f"a0: &a0 {deep}"]
+    lines += [f"a{n}: &a{n} {deep.replace('x', f'*a{n - 1}')}" for n in range(1, 40)]
+    with pytest.raises(StreamError, match="aliases nest deeper than 200 levels"):
+        read("\n".join(lines))
+
+
 def test_a_document_that_no_api_server_takes_is_refused_before_it_is_read() -> None:
     with pytest.raises(StreamError, match="characters, more than 4194304"):
         read("a: '" + "x" * MAX_DOCUMENT + "'")

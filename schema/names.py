@@ -64,6 +64,6 @@ def record(release: str) -> str:
     return f"{release}-cluster"
 
 
-def scale_permit(release: str) -> str:
-    """ConfigMap with the smaller numbers of replicas that are allowed just now: StatefulSet → number."""
-    return f"{release}-scale-permit"
+# --- on the StatefulSets of PD and TiKV: the one smaller number of replicas that is allowed just now ------------------
+# The admission policy of chart/templates/scale reads it from the object as it was before the change.
+ALLOW_REPLICAS_ANNOTATION = f"{GROUP}/allow-replicas"

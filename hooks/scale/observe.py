@@ -1,9 +1,9 @@
-"""Read the live replicas of PD and TiKV and what the release's permit allows."""
+"""Read the live replicas of PD and TiKV, and what is allowed just now."""
 
 from __future__ import annotations
 
 from hooks.engine import JobError
-from hooks.kube import CONFIG_MAP, STATEFUL_SET, Client
+from hooks.kube import STATEFUL_SET, Client, Obj
 from hooks.scale.plan import Change
 from schema import names
 
@@ -12,30 +12,34 @@ def changes(
     client: Client, namespace: str, release: str, wanted: dict[str, int]
 ) -> tuple[Change, ...]:
     """One Change a component of `wanted` (component → replicas). A StatefulSet that is not there is a first install."""
-    permit = client.find(CONFIG_MAP, names.scale_permit(release), namespace) or {}
-    allowed = permit.get("data") or {}
-    found = []
-    for component, replicas in sorted(wanted.items()):
-        name = f"{release}-{component}"
-        live = client.find(STATEFUL_SET, name, namespace)
-        found.append(
-            Change(
-                component=component,
-                name=name,
-                namespace=namespace,
-                live=None if live is None else int(live["spec"].get("replicas", 1)),
-                wanted=replicas,
-                allowed=_number(release, name, allowed.get(name)),
-            )
-        )
-    return tuple(found)
+    return tuple(
+        change(component, f"{release}-{component}", namespace, replicas, client)
+        for component, replicas in sorted(wanted.items())
+    )
 
 
-def _number(release: str, key: str, text: str | None) -> int | None:
+def change(component: str, name: str, namespace: str, replicas: int, client: Client) -> Change:
+    live = client.find(STATEFUL_SET, name, namespace)
+    if live is None:
+        return Change(component, name, namespace, live=None, wanted=replicas)
+    return Change(
+        component,
+        name,
+        namespace,
+        live=int(live["spec"].get("replicas", 1)),
+        wanted=replicas,
+        allowed=allowed(live),
+    )
+
+
+def allowed(live: Obj) -> int | None:
+    """The number in the annotation; JobError when it is none."""
+    text = (live["metadata"].get("annotations") or {}).get(names.ALLOW_REPLICAS_ANNOTATION)
     if text is None:
         return None
     if not text.isdigit():
         raise JobError(
-            f"ConfigMap {names.scale_permit(release)}: {key} is {text!r}, expected a number; take the key away"
+            f"StatefulSet {live['metadata']['name']}: annotation {names.ALLOW_REPLICAS_ANNOTATION} is {text!r}, "
+            "expected a number; take it away"
         )
     return int(text)

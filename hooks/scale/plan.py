@@ -1,8 +1,8 @@
 """Whether a change of replicas takes data away.
 
 Invariant: **no PD member or TiKV store goes while it may hold the only copy of something.** Nothing here empties a
-store yet, so fewer replicas are refused unless the release's permit allows just that number. The same rule stands in
-the admission policy (chart/templates/scale/policy.yaml), which nobody gets around; this job says it first, in words.
+store yet, so fewer replicas are refused unless the StatefulSet's annotation allows just that number. The same rule is
+the admission policy's (chart/templates/scale/policy.yaml), which nobody gets around; this job says it first, in words.
 
 Shrinking TiDB is fine, growing anything is, and so is a first install: there is nothing to compare with then.
 """

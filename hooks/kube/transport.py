@@ -69,9 +69,9 @@ class HttpTransport:
         raw = self._send(request, connect=min(_CONNECT_SECONDS, seconds), read=seconds)
         try:
             parts = []
-            for part in raw.stream(_CHUNK):
+            # read1 returns what is there: read() would collect a trickle for ever, each byte within its own time-out.
+            while part := raw.read1(_CHUNK):
                 parts.append(part)
-                # Each read has its own time-out; a server that trickles needs this one.
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"the answer took over {seconds:g} s")
         except (urllib3.exceptions.HTTPError, OSError) as error:

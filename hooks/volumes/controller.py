@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 from hooks.engine import JobError, Outcome, Plan
@@ -46,6 +46,8 @@ from schema import names
 _LAZY_SECONDS = 3.0
 # A node's requests are written when so long nothing changed them: 24 disks, one write.
 _QUIET_SECONDS = 0.1
+# While its volumes are still being worked on, a node's requests are put off, but for no longer than this.
+_PATIENCE_SECONDS = 2.0
 # What waits for time to pass is looked at so often.
 _CLOCK_SECONDS = 20.0
 _CLOCK_CODES = frozenset({"retention", "clocks"})
@@ -114,6 +116,11 @@ class Queue:
             if self.idle:
                 self._condition.notify_all()
 
+    def any_of(self, items: Iterable[Item]) -> bool:
+        """Whether one of them is ready or being worked on."""
+        with self._condition:
+            return any(item in self._ready or item in self._busy for item in items)
+
     @property
     def idle(self) -> bool:
         return not self._ready and not self._busy
@@ -171,6 +178,7 @@ class Controller:
         self._applier = Applier(self.client, self.world, self.policy, self.namespace)
         self._backoffs: dict[Item, Backoff] = {}
         self._lazy: dict[str, float] = {}
+        self._put_off_since: dict[str, float] = {}
         self._told: dict[Hashable, str] = {}
         self._troubles: dict[str, str] = {}
         self.metrics.describe("helm_tidb_volumes", "gauge", "TidbVolumes by phase.")
@@ -296,6 +304,8 @@ class Controller:
 
     def _one(self, item: Item) -> None:
         if item[0] == "node":
+            if self._put_off(item):
+                return
             write = requests_action(self.world, item[1], self._now())
             if write is not None and self._applier.apply(write) is Outcome.STALE:
                 self.queue.add_after(item, _QUIET_SECONDS * 5)
@@ -309,6 +319,16 @@ class Controller:
                 continue
             self._perform(item, action)
         self._tell_refusals(view.name, decided)
+
+    def _put_off(self, item: Item) -> bool:
+        """Whether volumes of the node are still on their way: 24 of them, one write, and one look at all of them."""
+        began = self._put_off_since.setdefault(item[1], time.monotonic())
+        busy = self.queue.any_of(("volume", v) for v in self.world.volumes_on(item[1]))
+        if busy and time.monotonic() - began < _PATIENCE_SECONDS:
+            self.queue.add_after(item, _QUIET_SECONDS)
+            return True
+        self._put_off_since.pop(item[1], None)
+        return False
 
     def _hold_back(self, item: Item) -> bool:
         """Whether a lazy write has not waited long enough yet."""

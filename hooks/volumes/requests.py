@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from hooks.volumes.model import View, Volume
+from hooks.volumes.model import Disk, View, Volume
 from hooks.volumes.plan import locate
 from schema import names
 
@@ -29,7 +29,7 @@ def entry(view: View, node: str) -> dict[str, Any] | None:
         "volume": volume.name,
         "generation": volume.generation,
         "folder": names.folder_name(volume.name, volume.generation),
-        "make": _may_make(view, volume),
+        "make": _may_make(view, volume, disk),
         "pvUID": _pv_uid(view, volume),
     }
     grant = volume.grant
@@ -52,10 +52,9 @@ def fenced(view: View, volume: Volume) -> bool:
     return pv is None or (pv.uid == grant.pv_uid and pv.deleting and not pv.bound)
 
 
-def _may_make(view: View, volume: Volume) -> bool:
+def _may_make(view: View, volume: Volume, disk: Disk) -> bool:
     """Only while this generation never had a PV: an empty folder where data was would let a database start empty."""
-    place = locate(view, volume)
-    marker = place.disk.marker if place.disk is not None else None
+    marker = disk.marker
     marked = marker is not None and marker.generation == volume.generation and marker.pv_uid != ""
     had = bool(_pv_uid(view, volume)) or volume.used or marked
     return not had and volume.grant is None and not volume.deleting

@@ -313,6 +313,11 @@ class World:
         with self._lock:
             return self._nodes_of(volume)
 
+    def volumes_on(self, node: str) -> frozenset[str]:
+        """The volumes whose disks the node reports."""
+        with self._lock:
+            return self._volumes_on(node)
+
     def nonce(self, node: str) -> str:
         """The fresh-scan nonce that the node answered last."""
         with self._lock:

@@ -1,0 +1,478 @@
+"""From disks to volumes and back, on four real nodes: the disk agents and the volume controller as the chart
+renders them.
+
+Covered: the fresh scan's answer; a StatefulSet that binds; use shown in time; pulled, unmounted, moved-away disks
+and nodes; release, permission, wipe, next generation; inventories edited by hand; an API server that goes away;
+rights. Left to test_disks_agent.py: what an agent alone does. Left to tests/model and tests/faults: every order and
+every crash.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from ci.cluster import Cluster, faults, node
+from schema import names
+from tests.chart.helm import template
+from tests.cluster.conftest import KUBE, WaitFor
+from tests.cluster.kube import Kubectl, Object
+
+CLASS = "volumes-test"
+PARTS = ("disk-agent", "volumes", "disk-scan")
+VALUES = {
+    "hooks": {"image": {"tag": "dev"}},
+    "disks": {
+        "storageClassName": CLASS,
+        "minSize": "100Mi",
+        "steadyFor": "1s",
+        "rescanEvery": "2s",
+    },
+}
+
+
+@dataclass
+class Disks:
+    """The release that manages the cluster's disks."""
+
+    cluster: Cluster
+    kube: Kubectl
+
+    def volumes(self) -> list[Object]:
+        return self.kube.all("tidbvolumes")
+
+    def at(self, machine: str, slot: str = "d0") -> Object:
+        """The TidbVolume that was last seen there; empty when there is none."""
+        for volume in self.volumes():
+            status = volume.get("status", {})
+            if (status.get("node"), status.get("path")) == (machine, f"/mnt/disks/{slot}"):
+                return volume
+        return {}
+
+    def phase(self, name: str) -> str:
+        found = self.kube.find("tidbvolume", name)
+        return str((found or {}).get("status", {}).get("phase", ""))
+
+    def codes(self, name: str) -> list[str]:
+        status = self.kube.get("tidbvolume", name).get("status", {})
+        return [reason["code"] for reason in status.get("reasons", [])]
+
+    def pvs(self, volume: str) -> list[str]:
+        found = self.kube.all("pv", "-l", f"{names.VOLUME_LABEL}={volume}")
+        return [pv["metadata"]["name"] for pv in found]
+
+    def all_available(self) -> bool:
+        phases = [volume.get("status", {}).get("phase") for volume in self.volumes()]
+        return phases.count("Available") == 2 * len(self.cluster.nodes)
+
+    def shown(self) -> str:
+        return self.kube.run("get", "tidbvolumes", "-o", "wide") + self.kube.run(
+            "logs", "deploy/d-volumes", "--tail=15"
+        )
+
+    def on_node(self, machine: str, *command: str) -> str:
+        _, memory = self.cluster.node(machine)
+        return node.enter(memory, machine, *command)
+
+
+@pytest.fixture(scope="module")
+def disks(session_cluster: Cluster) -> Iterator[Disks]:
+    cluster = session_cluster
+    for name in cluster.nodes:
+        for disk in list(cluster.memory.node(name).disks):
+            faults.pull_disk(cluster, name, disk.slot)
+            faults.insert_disk(cluster, name, disk.slot, blank=True)
+    kube = Kubectl(cluster, f"volumes-{int(time.time())}")
+    kube.run("create", "namespace", kube.namespace)
+    rendered = template(release="d", namespace=kube.namespace, values=VALUES).objects
+    objects = [o for o in rendered if _component(o) in PARTS]
+    kube.apply(*(o for o in objects if o["kind"] == "CustomResourceDefinition"))
+    kube.run("wait", "--for=condition=Established", "crd/tidbvolumes.helm-tidb.io")
+    kube.apply(*(o for o in objects if o["kind"] != "CustomResourceDefinition"))
+    yield Disks(cluster, kube)
+    faults.mend(cluster)
+    _remove(kube, objects)
+
+
+def _component(obj: Object) -> str:
+    return str(obj["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
+
+
+def _remove(kube: Kubectl, objects: list[Object]) -> None:
+    """Everything cluster-scoped that this module made, finalizers first: nobody is left to take them off."""
+    kube.run("delete", "deploy/d-volumes", "ds/d-disk-agent", "--wait=true")
+    for kind in ("pv", "tidbvolumes"):
+        for obj in kube.all(kind, *(["-l", names.VOLUME_LABEL] if kind == "pv" else [])):
+            name = obj["metadata"]["name"]
+            patch = '{"metadata":{"finalizers":null}}'
+            kube.run("patch", kind, name, "--type=merge", "-p", patch)
+            kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    for o in objects:
+        if "namespace" not in o["metadata"]:
+            name = o["metadata"]["name"]
+            kube.run("delete", o["kind"], name, "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture(autouse=True)
+def evidence(disks: Disks, request: pytest.FixtureRequest) -> None:
+    request.node.stash[KUBE] = disks.kube
+
+
+@pytest.fixture(autouse=True)
+def all_free(disks: Disks, wait_for: WaitFor) -> Iterator[None]:
+    """Each test begins with every disk on offer, and ends with nothing of its own."""
+    wait_for(disks.all_available, 60, "every disk on offer", disks.shown, pause=0.3)
+    yield
+    faults.mend(disks.cluster)
+
+
+def stateful_set(name: str, replicas: int = 3) -> Object:
+    labels = {"app": name, "app.kubernetes.io/component": "tikv"}
+    container = {
+        "name": "main",
+        "image": "helm-tidb/busybox:dev",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", "echo $HOSTNAME > /data/who; sync; sleep 100000"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    apart = {
+        "labelSelector": {"matchLabels": {"app": name}},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": CLASS,
+            "resources": {"requests": {"storage": "100Mi"}},
+        },
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {
+            "serviceName": name,
+            "replicas": replicas,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "containers": [container],
+                    "affinity": affinity,
+                    "terminationGracePeriodSeconds": 1,
+                },
+            },
+            "volumeClaimTemplates": [claim],
+        },
+    }
+
+
+def volume_of(kube: Kubectl, claim: str) -> str:
+    """The TidbVolume behind a claim."""
+    pv = kube.get("pvc", claim)["spec"]["volumeName"]
+    return str(kube.get("pv", pv)["metadata"]["labels"][names.VOLUME_LABEL])
+
+
+def started(disks: Disks, wait_for: WaitFor, name: str, replicas: int = 1) -> list[str]:
+    """A StatefulSet that runs; the TidbVolumes of its claims, by ordinal."""
+    kube = disks.kube
+    kube.apply(stateful_set(name, replicas))
+    wait_for(lambda: len(kube.running(f"app={name}")) == replicas, 60, f"{name} runs", disks.shown)
+    return [volume_of(kube, f"data-{name}-{n}") for n in range(replicas)]
+
+
+def gone(disks: Disks, wait_for: WaitFor, name: str) -> None:
+    kube = disks.kube
+    kube.run("delete", "statefulset", name, "--ignore-not-found")
+    wait_for(lambda: not kube.all("pods", "-l", f"app={name}"), 60, "pods gone")
+    kube.run("delete", "pvc", "-l", f"app={name}", "--ignore-not-found")
+
+
+def cleared(disks: Disks, wait_for: WaitFor, *volumes: str) -> None:
+    """Nobody needs them: say so by hand."""
+    for volume in volumes:
+        wait_for(partial(_is, disks, volume, "Released"), 30, "released", disks.shown)
+        disks.kube.run("annotate", "tidbvolume", volume, f"{names.WIPE_ANNOTATION}=now")
+    for volume in volumes:
+        wait_for(partial(_is, disks, volume, "Available"), 60, "offered again", disks.shown)
+
+
+def _is(disks: Disks, volume: str, phase: str) -> bool:
+    return disks.phase(volume) == phase
+
+
+def test_every_disk_is_a_volume_and_the_scan_says_so(disks: Disks, wait_for: WaitFor) -> None:
+    kube = disks.kube
+    (job,) = kube.all("job", "-l", "app.kubernetes.io/component=disk-scan")
+    name = job["metadata"]["name"]
+    wait_for(lambda: kube.get("job", name).get("status", {}).get("succeeded"), 60, "the scan's end")
+    said = kube.run("logs", f"job/{name}")
+    lines = [line for line in said.splitlines() if "waiting" not in line]
+    assert (
+        lines[0] == "volumes: 8 disks on 4 nodes: 8 Available; kubectl get tv shows them any time"
+    )
+    assert lines[1].split() == ["NODE", "DISK", "SIZE", "PHASE", "CLAIM", "VOLUME", "WHY"]
+    assert len(lines) == 10
+    for volume in disks.volumes():
+        (pv,) = disks.pvs(volume["metadata"]["name"])
+        spec = kube.get("pv", pv)["spec"]
+        assert spec["local"]["path"] == f"{volume['status']['path']}/{pv}"
+        assert disks.on_node(volume["status"]["node"], "ls", "-d", spec["local"]["path"])
+
+
+def test_a_stateful_set_binds_and_use_is_shown(disks: Disks, wait_for: WaitFor) -> None:
+    kube = disks.kube
+    kube.apply(stateful_set("db", 3))
+    bound_at: dict[str, float] = {}
+    shown_at: dict[str, float] = {}
+
+    def all_shown() -> bool:
+        for claim in kube.all("pvc", "-l", "app=db"):
+            if claim["status"].get("phase") == "Bound":
+                bound_at.setdefault(claim["metadata"]["name"], time.monotonic())
+        for volume in disks.volumes():
+            if volume["status"]["phase"] == "Bound":
+                shown_at.setdefault(volume["status"]["claim"]["name"], time.monotonic())
+        return len(shown_at) == 3
+
+    wait_for(all_shown, 60, "three volumes shown as Bound", disks.shown)
+    delays = [shown_at[claim] - bound_at.get(claim, shown_at[claim]) for claim in shown_at]
+    print(f"claim bound -> shown as Bound: at most {max(delays):.2f} s, as kubectl sees it")
+    wait_for(lambda: len(kube.running("app=db")) == 3, 60, "three pods", disks.shown)
+    for ordinal in range(3):
+        status = kube.get("tidbvolume", volume_of(kube, f"data-db-{ordinal}"))["status"]
+        claim = status["claim"]
+        assert (claim["component"], claim["ordinal"]) == ("tikv", ordinal)
+        pod = kube.get("pod", f"db-{ordinal}")
+        assert pod["spec"]["nodeName"] == status["node"]
+        folder = f"{status['path']}/{status['pv']['name']}"
+        assert disks.on_node(status["node"], "cat", f"{folder}/who").strip() == f"db-{ordinal}"
+    volumes = [volume_of(kube, f"data-db-{n}") for n in range(3)]
+    gone(disks, wait_for, "db")
+    cleared(disks, wait_for, *volumes)
+
+
+def test_released_kept_then_cleared_by_pds_word_and_offered_again(
+    disks: Disks, wait_for: WaitFor
+) -> None:
+    kube = disks.kube
+    (volume,) = started(disks, wait_for, "word")
+    before = kube.get("tidbvolume", volume)
+    status, generation = before["status"], before["spec"]["generation"]
+    machine, path, old = status["node"], status["path"], status["pv"]
+    gone(disks, wait_for, "word")
+    wait_for(partial(_is, disks, volume, "Released"), 30, "released", disks.shown)
+    # Deleting the PV by hand is no permission.
+    kube.run("delete", "pv", old["name"], "--wait=false")
+    time.sleep(5)  # what must not happen has this long to happen
+    assert disks.on_node(machine, "cat", f"{path}/{old['name']}/who").strip() == "word-0"
+    entry = {"pv": old["name"], "pvUID": old["uid"], "claim": "data-word-0"}
+    word = {**entry, "owner": "store 5", "state": "Tombstone"}
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": names.FINISHED_VOLUMES, "namespace": kube.namespace},
+            "data": {old["uid"]: json.dumps(word)},
+        }
+    )
+    wait_for(partial(_is, disks, volume, "Available"), 60, "offered again", disks.shown)
+    now = kube.get("tidbvolume", volume)
+    assert now["spec"]["generation"] == generation + 1
+    assert now["status"]["lastWipe"]["cause"] == "finished"
+    assert now["status"]["pv"]["uid"] != old["uid"]
+    assert disks.on_node(machine, "find", path, "-name", "who") == ""
+    assert disks.pvs(volume) == [names.folder_name(volume, generation + 1)]
+
+
+def test_a_disk_pulled_while_bound(disks: Disks, wait_for: WaitFor) -> None:
+    kube = disks.kube
+    (volume,) = started(disks, wait_for, "pulled")
+    status = kube.get("tidbvolume", volume)["status"]
+    slot = status["path"].rsplit("/", 1)[1]
+    faults.pull_disk(disks.cluster, status["node"], slot)
+    wait_for(partial(_is, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
+    assert "deletionTimestamp" not in kube.get("pv", status["pv"]["name"])["metadata"]
+    faults.insert_disk(disks.cluster, status["node"], slot)
+    wait_for(partial(_is, disks, volume, "Bound"), 30, "back as Bound", disks.shown)
+    gone(disks, wait_for, "pulled")
+    cleared(disks, wait_for, volume)
+
+
+def test_a_free_disk_pulled_is_withdrawn_and_a_new_one_is_offered_in_time(
+    disks: Disks, wait_for: WaitFor
+) -> None:
+    volume = disks.at("n2")["metadata"]["name"]
+    faults.pull_disk(disks.cluster, "n2", "d0")
+    wait_for(lambda: disks.pvs(volume) == [], 30, "its PV is withdrawn", disks.shown)
+    faults.insert_disk(disks.cluster, "n2", "d0", blank=True)
+    began = time.monotonic()
+    wait_for(
+        lambda: disks.at("n2")["metadata"]["name"] != volume, 30, "a new TidbVolume", disks.shown
+    )
+    new = disks.at("n2")["metadata"]["name"]
+    wait_for(lambda: disks.pvs(new), 30, "its PV", disks.shown)
+    print(f"disk inserted -> PV: {time.monotonic() - began:.1f} s")
+    assert disks.phase(volume) == "Failed"
+    disks.kube.run("delete", "tidbvolume", volume, "--timeout=30s")
+
+
+def test_two_folders_of_one_disk_are_not_offered(disks: Disks, wait_for: WaitFor) -> None:
+    volume = disks.at("n3")["metadata"]["name"]
+    try:
+        disks.on_node("n3", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/other")
+        disks.on_node("n3", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/other")
+        wait_for(partial(_is, disks, volume, "Refused"), 30, "refused", disks.shown)
+        assert disks.pvs(volume) == []
+        assert disks.at("n3", "other") == {}
+        assert "part" in disks.kube.get("tidbvolume", volume)["status"]["message"]
+    finally:
+        disks.on_node("n3", "umount", "/mnt/disks/other")
+        disks.on_node("n3", "rmdir", "/mnt/disks/other", "/mnt/disks/d0/part")
+
+
+def test_an_unmounted_disks_pod_waits_and_nothing_is_written_to_the_root_disk(
+    disks: Disks, wait_for: WaitFor
+) -> None:
+    kube = disks.kube
+    (volume,) = started(disks, wait_for, "unmounted")
+    status = kube.get("tidbvolume", volume)["status"]
+    machine, path = status["node"], status["path"]
+    device = disks.on_node(machine, "findmnt", "-n", "-o", "SOURCE", path).strip()
+    kube.run("delete", "pod", "unmounted-0", "--grace-period=1", "--wait=true")
+    disks.on_node(machine, "umount", "-l", path)
+    try:
+        wait_for(partial(_is, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
+        kube.run("delete", "pod", "unmounted-0", "--grace-period=1", "--wait=true")
+        wait_for(
+            lambda: "does not exist" in kube.run("get", "events", "-o", "json"),
+            60,
+            "the kubelet says that the folder is not there",
+        )
+        assert kube.running("app=unmounted") == []
+        assert disks.on_node(machine, "ls", "-A", path) == ""
+    finally:
+        disks.on_node(machine, "mount", "-t", "xfs", device, path)
+    wait_for(partial(_is, disks, volume, "Bound"), 30, "back as Bound", disks.shown)
+    gone(disks, wait_for, "unmounted")
+    cleared(disks, wait_for, volume)
+
+
+def test_an_inventory_edited_by_hand_changes_nothing_and_an_event_says_so(
+    disks: Disks, wait_for: WaitFor
+) -> None:
+    kube = disks.kube
+    volume = disks.at("n1")["metadata"]["name"]
+    (pv,) = disks.pvs(volume)
+    patch = json.dumps({"data": {names.INVENTORY_KEY: '{"version": 1, "node": "n1"}'}})
+    # Its own agent would mend it at once: hold it still for as long as it takes to be seen.
+    with stopped_agent(disks, wait_for, "n1"):
+        kube.run("patch", "configmap", "tidb-disks-n1", "--type=merge", "-p", patch)
+        wait_for(
+            lambda: any(
+                e.get("reason") == "InvalidContent" and "must contain" in str(e["message"])
+                for e in kube.all("events")
+                if e["involvedObject"]["name"] == "tidb-disks-n1"
+            ),
+            30,
+            "an Event on the ConfigMap",
+            lambda: kube.run("get", "events"),
+        )
+        assert (disks.phase(volume), disks.pvs(volume)) == ("Available", [pv])
+    wait_for(
+        lambda: (
+            "disks" in json.loads(kube.get("configmap", "tidb-disks-n1")["data"]["inventory.json"])
+        ),
+        60,
+        "mended by its agent",
+    )
+
+
+class stopped_agent:  # noqa: N801 - reads as a statement
+    """No agent on one node: a taint-like nodeSelector would move all, so its pods are kept away by a label."""
+
+    def __init__(self, disks: Disks, wait_for: WaitFor, machine: str) -> None:
+        self.kube, self.wait_for, self.machine = disks.kube, wait_for, machine
+
+    def _select(self, selector: dict[str, Any] | None) -> None:
+        patch = {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
+        self.kube.run("patch", "ds", "d-disk-agent", "--type=merge", "-p", json.dumps(patch))
+
+    def _runs(self) -> bool:
+        pods = self.kube.all("pods", "-l", "app.kubernetes.io/component=disk-agent")
+        return any(p["spec"].get("nodeName") == self.machine for p in pods)
+
+    def __enter__(self) -> None:
+        for name in ("n1", "n2", "n3", "n4"):
+            if name != self.machine:
+                self.kube.run("label", "node", name, "agent=yes", "--overwrite")
+        self._select({"agent": "yes"})
+        self.wait_for(lambda: not self._runs(), 60, "the agent is gone")
+
+    def __exit__(self, *_: object) -> None:
+        self._select({"agent": None})
+        for name in ("n1", "n2", "n3", "n4"):
+            self.kube.run("label", "node", name, "agent-")
+        self.wait_for(self._runs, 60, "the agent is back")
+
+
+def test_an_api_server_that_goes_away(disks: Disks, wait_for: WaitFor) -> None:
+    before = {v["metadata"]["name"]: disks.pvs(v["metadata"]["name"]) for v in disks.volumes()}
+    faults.stop_api(disks.cluster)
+    faults.pull_disk(disks.cluster, "n4", "d0")
+    time.sleep(20)  # agents and controller have this long to do something rash
+    faults.insert_disk(disks.cluster, "n4", "d0")
+    faults.start_api(disks.cluster)
+    wait_for(disks.all_available, 60, "everything as before", disks.shown)
+    after = {v["metadata"]["name"]: disks.pvs(v["metadata"]["name"]) for v in disks.volumes()}
+    assert set(after) == set(before)
+
+
+def test_a_node_that_dies_and_comes_back(disks: Disks, wait_for: WaitFor) -> None:
+    kube = disks.kube
+    volume = disks.at("n4")["metadata"]["name"]
+    faults.kill_node(disks.cluster, "n4")
+    kube.run("delete", "node", "n4")
+    wait_for(partial(_is, disks, volume, "Lost"), 30, "shown as Lost", disks.shown)
+    wait_for(lambda: disks.pvs(volume) == [], 30, "its unused PV is withdrawn", disks.shown)
+    faults.start_node(disks.cluster, "n4")
+    wait_for(partial(_is, disks, volume, "Available"), 90, "offered again", disks.shown)
+
+
+@pytest.mark.parametrize(
+    ("account", "verb", "what", "allowed"),
+    [
+        ("d-volumes", "create", "persistentvolumes", "yes"),
+        ("d-volumes", "list", "persistentvolumeclaims", "yes"),
+        ("d-volumes", "get", "configmaps/tidb-finished-volumes", "yes"),
+        ("d-volumes", "get", "configmaps", "no"),
+        ("d-volumes", "get", "secrets", "no"),
+        ("d-volumes", "delete", "tidbvolumes", "no"),
+        ("d-volumes", "delete", "persistentvolumeclaims", "no"),
+        ("d-volumes", "list", "pods", "no"),
+        ("d-disk-agent", "create", "persistentvolumes", "no"),
+        ("d-disk-agent", "patch", "tidbvolumes", "no"),
+        ("d-disk-agent", "get", "nodes", "no"),
+    ],
+)
+def test_rights_in_the_whole_cluster(
+    disks: Disks, account: str, verb: str, what: str, allowed: str
+) -> None:
+    who = f"system:serviceaccount:{disks.kube.namespace}:{account}"
+    asked = ("-n", "kube-system", "auth", "can-i", verb, what, f"--as={who}", "-A")
+    if allowed == "yes":
+        assert disks.kube.run(*asked).split()[-1] == "yes"
+    else:
+        assert "no" in disks.kube.refused(*asked).split()

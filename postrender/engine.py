@@ -54,7 +54,7 @@ class Pass:
                 if chunk.number > 1:
                     raise _bad(chunk, "a ResourceList stands behind other documents")
                 self.door = "krm"
-                return self._resource_list(mapping(root), chunk, input_name)
+                return self._resource_list(mapping(root), content, chunk, input_name)
             out.append(self._document(chunk, content, input_name))
         return "".join(out).encode()
 
@@ -91,10 +91,7 @@ class Pass:
             changed |= manifest.changed
         if not changed:
             return chunk.text
-        if content.foreign_tag:
-            raise _bad(
-                chunk, f"the document has to change and has a tag of its own, {content.foreign_tag}"
-            )
+        _refuse_foreign_tag(content, chunk)
         self.changed += 1
         return self._rewritten(chunk, content, root)
 
@@ -118,7 +115,10 @@ class Pass:
             )
         return body
 
-    def _resource_list(self, root: Mapping, chunk: Chunk, input_name: str) -> bytes:
+    def _resource_list(
+        self, root: Mapping, content: Content, chunk: Chunk, input_name: str
+    ) -> bytes:
+        _refuse_foreign_tag(content, chunk)
         for number, item in enumerate(sequence(root.get("items")), 1):
             if not isinstance(item, dict):
                 raise _bad(chunk, f"item {number} of the ResourceList is no object")
@@ -150,6 +150,13 @@ class Pass:
         self.objects += 1
         for rule in self._rules_of(root):
             rule.visit(manifest)
+
+
+def _refuse_foreign_tag(content: Content, chunk: Chunk) -> None:
+    if content.foreign_tag:
+        raise _bad(
+            chunk, f"the document has to change and has a tag of its own, {content.foreign_tag}"
+        )
 
 
 def _objects(root: Mapping, chunk: Chunk) -> list[Mapping]:

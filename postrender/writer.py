@@ -17,6 +17,8 @@ from postrender.values import Token, Value, ambiguous
 _SAFE = re.compile(
     r"(?:--)?[A-Za-z/_](?:[A-Za-z0-9_./@+=,~()$\-]|:(?=[A-Za-z0-9/._\-])| (?=[A-Za-z0-9_./(\-$=]))*"
 )
+# Amounts as everybody writes them: no reader's number has such an end, though they begin like one.
+_AMOUNT = re.compile(r"[1-9][0-9]*(?:m|[KMGTP]i)")
 # What JSON leaves as it is, but YAML does not allow or Go does not read raw.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 # Text that a literal block keeps byte for byte: printable, no blank at a line's ends that a reader could take for
@@ -109,7 +111,7 @@ class Writer:
 
 
 def _plain(text: str) -> bool:
-    return _SAFE.fullmatch(text) is not None and not ambiguous(text)
+    return bool(_AMOUNT.fullmatch(text) or (_SAFE.fullmatch(text) and not ambiguous(text)))
 
 
 def _literal(text: str, pad: str) -> str:

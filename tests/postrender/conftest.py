@@ -122,12 +122,10 @@ class Doors:
         return [tools.path(helm), *command]
 
 
-@pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a fresh environment into which this checkout was installed, as a user of the post-renderer
-    does: without the extras.
+def install(home: Path) -> Path:
+    """Install this checkout into a fresh environment below `home`, as a user of the post-renderer does: without the
+    extras. Returns its bin folder, with a `helm` (Helm 4) beside the console script.
     """
-    home = tmp_path_factory.mktemp("installation")
     uv = Path(sys.executable).parent / "uv"
     pins = home / "pins"
     pins.write_text(_pins())
@@ -140,6 +138,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr
     (home / "env" / "bin" / "helm").symlink_to(tools.path("helm4"))
     return home / "env" / "bin"
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One installation for all tests of the session."""
+    return install(tmp_path_factory.mktemp("installation"))
 
 
 @pytest.fixture

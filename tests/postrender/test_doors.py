@@ -138,6 +138,13 @@ def test_the_same_output_through_every_door(configured: Doors, release: Path) ->
     assert hooks == set(raw) - set(expected)
 
 
+def test_our_own_chart_needs_no_mending(doors: Doors) -> None:
+    """By the default rules, which know nothing of this chart but its labels and its storage class."""
+    stream = doors.render("helm4")
+    done = doors.pipe(stream)
+    assert (done.returncode, done.stdout, done.stderr) == (0, stream, "")
+
+
 def test_a_second_pass_through_any_door_changes_nothing(configured: Doors, release: Path) -> None:
     once = configured.helm4(release).stdout
     assert configured.pipe(once).stdout == once

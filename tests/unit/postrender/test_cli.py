@@ -6,11 +6,13 @@ import io
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from hooks import engine
 from postrender import cli, config
@@ -309,6 +311,17 @@ def test_rules_lists_every_rule_and_parameter() -> None:
 def test_helm_plugin_is_a_plugin_folder() -> None:
     folder = Path(run("helm-plugin").stdout.strip())
     assert (folder / "plugin.yaml").exists()
+
+
+def test_version_is_one() -> None:
+    said = run("--version").stdout
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert said in (
+        f"tidb-postrender {project['version']}\n",
+        "tidb-postrender of a checkout that is not installed\n",
+    )
+    plugin = yaml.safe_load((ROOT / "postrender" / "helm4" / "plugin.yaml").read_text())
+    assert plugin["version"] == project["version"]
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["lock"], ["rules"], ["helm-plugin"]])

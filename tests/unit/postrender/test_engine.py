@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from postrender import config
+from postrender import config, report
 from postrender.engine import Pass
 from postrender.errors import StreamError
 from postrender.values import Mapping
@@ -20,23 +20,32 @@ CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 LABELS: dict[str, Any] = {"labels": {"team": "db"}}
 
 
-def golden(name: str, stream: bytes) -> bytes:
-    given = config.load(GOLDEN / f"{name}.config.yaml")
-    done = Pass(lambda _: given)
+def golden(name: str, stream: bytes) -> tuple[bytes, str]:
+    """The output, and the report as Markdown."""
+    path = GOLDEN / f"{name}.config.yaml"
+    given = config.load(path) if path.exists() else None
+    done = Pass(lambda body: config.of_function(body) if body else given or [])
     output = done.run(stream)
     done.finish()
-    assert not done.findings.refused
-    return output
+    return output, report.as_markdown(done, None)
 
 
-def test_a_golden_stream_passes_as_recorded() -> None:
-    output = golden("mixed", (GOLDEN / "mixed.in.yaml").read_bytes())
-    assert output.decode() == (GOLDEN / "mixed.out.yaml").read_text()
+GOLDENS = sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
 
 
-def test_a_second_pass_of_it_changes_nothing() -> None:
-    output = (GOLDEN / "mixed.out.yaml").read_bytes()
-    assert golden("mixed", output) == output
+@pytest.mark.parametrize("name", GOLDENS)
+def test_a_golden_stream_passes_as_recorded(name: str) -> None:
+    output, told = golden(name, (GOLDEN / f"{name}.in.yaml").read_bytes())
+    assert output == (GOLDEN / f"{name}.out.yaml").read_bytes()
+    assert told == (GOLDEN / f"{name}.report.md").read_text()
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_a_second_pass_of_it_changes_nothing(name: str) -> None:
+    output = (GOLDEN / f"{name}.out.yaml").read_bytes()
+    again, _ = golden(name, output)
+    # A function's results tell what this pass did.
+    assert again.partition(b"\nresults:")[0] == output.partition(b"\nresults:")[0]
 
 
 def test_only_what_the_rules_name_differs_between_the_two() -> None:
@@ -231,6 +240,11 @@ def test_a_function_passes_the_same_items_as_the_stream() -> None:
     again, second = krm(Writer().write(passed(stream)))
     assert second["items"] == output["items"]
     assert again.documents == 1
+
+
+def test_a_function_cannot_lose_a_tag_either() -> None:
+    with pytest.raises(StreamError, match="has a tag of its own, !mine"):
+        krm(RESOURCE_LIST.replace("name: a,", "name: a, labels: !mine {b: c},"))
 
 
 def test_a_function_without_configuration_runs_the_defaults() -> None:

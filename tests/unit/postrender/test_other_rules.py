@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from postrender.rules.api_versions import REMOVED
+import pytest
+import yaml
+
+from postrender.rules.api_versions import REMOVED, ApiVersions
 from tests.unit.postrender.release import pod, release
+
+CHART = Path(__file__).resolve().parents[3] / "chart"
 
 
 def service(spec: str, name: str = "db") -> str:
@@ -148,3 +153,8 @@ def test_every_kind_of_the_table_is_served_before_and_refused_after(
     for offset, expected in ((-1, 0), (0, 1), (1, 1)):
         target = {"kubernetes": f"{major}.{minor + offset}"}
         assert len(release(stream, only="api-versions", api_versions=target).refusals) == expected
+
+
+def test_the_target_is_the_oldest_kubernetes_that_the_chart_installs_on() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={ApiVersions().kubernetes}.0-0"

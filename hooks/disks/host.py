@@ -30,11 +30,7 @@ class Host:
 
     def block(self, number: str) -> Path | None:
         """The sysfs folder of a block device by its MAJ:MIN, None when the kernel has no such device (any more)."""
-        link = self.sys / "dev/block" / number
-        try:
-            return Path(os.path.realpath(link, strict=True))
-        except OSError:
-            return None
+        return followed(self.sys / "dev/block" / number)
 
     def number_of(self, path: Path) -> str | None:
         """MAJ:MIN of a device file below /dev, or of a link to one.
@@ -76,6 +72,14 @@ class Host:
         text = attribute(self.udev / f"b{number}")
         lines = (line[2:] for line in (text or "").splitlines() if line.startswith("E:"))
         return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def followed(link: Path) -> Path | None:
+    """Where a sysfs link leads, by one readlink: sysfs links go straight to their device; None when there is none."""
+    try:
+        return Path(os.path.normpath(link.parent / os.readlink(link)))
+    except OSError:
+        return None
 
 
 def attribute(path: Path) -> str | None:

@@ -76,11 +76,13 @@ def run(args: argparse.Namespace) -> int:
         return Exit.ERROR
 
 
-def _observer(args: argparse.Namespace) -> _Observer:
-    return _Observer(Host(dev=args.host_dev, udev=args.host_udev), args.root.rstrip("/") or "/")
+def _observer(args: argparse.Namespace) -> Observer:
+    return Observer(Host(dev=args.host_dev, udev=args.host_udev), args.root.rstrip("/") or "/")
 
 
-class _Observer:
+class Observer:
+    """Looks at the whole node when it is called; remembers only which disks hang."""
+
     def __init__(self, host: Host, root: str) -> None:
         self._host = host
         self._root = root

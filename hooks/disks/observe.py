@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hooks.disks import mountinfo
 from hooks.disks.filesystem import NOT_LOOKED_AT, Contents
-from hooks.disks.host import Host, attribute, entries
+from hooks.disks.host import Host, attribute, entries, followed
 from hooks.disks.mountinfo import Mount
 from hooks.disks.stack import SECTOR_BYTES, Disk, Stack, Stacks
 
@@ -96,11 +96,12 @@ def observe(host: Host, discovery: str, look: LookAt) -> Snapshot:
     ]
     plain = [Candidate(path, None) for path in _plain_folders(discovery, points)]
     candidates = tuple(sorted([*mounted, *plain], key=lambda candidate: candidate.path))
+    outside = {mount.number for mount in mounts if not mount.below(discovery)}
     system = [
         stack
-        for mount in mounts
-        if not mount.below(discovery) and not mount.number.startswith("0:")
-        if (stack := stacks.of(mount.number))
+        for number in sorted(outside)
+        if not number.startswith("0:")
+        if (stack := stacks.of(number))
     ]
     return Snapshot(
         discovery=discovery,
@@ -173,16 +174,17 @@ def _others(host: Host, stacks: Stacks, candidates: tuple[Candidate, ...]) -> tu
     carrying |= {
         name for candidate in candidates for disk in candidate.disks for name in _paths(host, disk)
     }
-    by_id = host.links("by-id")
     found = []
     for name in entries(host.sys / "block"):
-        folder = (host.sys / "block" / name).resolve()
+        folder = followed(host.sys / "block" / name)
+        if name.startswith(_NO_DISKS) or folder is None:
+            continue
         number = attribute(folder / "dev") or ""
-        if number in carrying or not _is_disk(folder, name, number in by_id):
+        if number in carrying or not _is_disk(folder, name, number in stacks.by_id):
             continue
         facts = host.udev_facts(number)
         multipath = (attribute(folder / "dm/uuid") or "").startswith("mpath-")
-        links = by_id.get(number)
+        links = stacks.by_id.get(number)
         found.append(
             OtherDisk(
                 disk=stacks.multipath(folder) if multipath else stacks.disk(folder),
@@ -205,13 +207,17 @@ def _paths(host: Host, disk: Disk) -> list[str]:
     return [attribute(host.sys / "class/block" / name / "dev") or "" for name in names]
 
 
+# ROMs, floppies, memory, and what comes from elsewhere over the network.
+_NO_DISKS = ("sr", "fd", "ram", "zram", "nbd")
+
+
 def _is_disk(device: Path, name: str, named: bool) -> bool:
-    mapped = attribute(device / "dm/uuid") or ""
-    if name.startswith(("sr", "fd", "ram", "zram", "nbd")) or attribute(device / "hidden") == "1":
-        return False
     if name.startswith("loop"):
         # Images of packages are loops; a loop that somebody gave an id is a test's disk.
         return named and (device / "loop/backing_file").exists()
+    if attribute(device / "hidden") == "1":
+        return False
+    mapped = attribute(device / "dm/uuid") or ""
     if (device / "md").is_dir() or (device / "dm").is_dir():
         return mapped.startswith("mpath-")
     held = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hooks.disks import identity
-from hooks.disks.host import Host, attribute, entries
+from hooks.disks.host import Host, attribute, entries, followed
 
 SECTOR_BYTES = 512  # sysfs counts in these, whatever the disk's own sector is
 
@@ -60,7 +60,7 @@ class Stacks:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._by_id = host.links("by-id")
+        self.by_id = host.links("by-id")
         self._disks: dict[str, Disk] = {}
 
     def of(self, number: str) -> Stack | None:
@@ -96,7 +96,7 @@ class Stacks:
 
     def multipath(self, folder: Path) -> Disk:
         """The one disk behind several paths: what all paths say of it, under the map's name."""
-        paths = [Path(folder / "slaves" / name).resolve() for name in entries(folder / "slaves")]
+        paths = below(folder)
         first = self.disk(paths[0])
         states = {self.disk(path).state for path in paths}
         alive = next((state for state in ("running", None) if state in states), first.state)
@@ -116,7 +116,7 @@ class Stacks:
             unit=_unit(folder),
             identity=identity.from_kernel(folder)
             or identity.from_udev(facts)
-            or identity.from_links(self._by_id.get(number, [])),
+            or identity.from_links(self.by_id.get(number, [])),
             size_bytes=int(attribute(folder / "size") or 0) * SECTOR_BYTES,
             rotational=attribute(folder / "queue/rotational") == "1",
             writable=attribute(folder / "ro") != "1",
@@ -127,6 +127,12 @@ class Stacks:
             or facts.get("ID_SERIAL_SHORT"),
             backing_file=attribute(folder / "loop/backing_file"),
         )
+
+
+def below(folder: Path) -> list[Path]:
+    """The devices that a device-mapper or md device lies on, sorted by name."""
+    links = [folder / "slaves" / name for name in entries(folder / "slaves")]
+    return [path for link in links if (path := followed(link))]
 
 
 class _Walk:
@@ -145,8 +151,8 @@ class _Walk:
         self.others.update(entries(folder / "holders"))
         if (folder / "partition").exists():
             self.layers.append(f"partition {folder.name}")
-            below = self.down(folder.parent)
-            return f"{below}-part{attribute(folder / 'partition')}" if below else None
+            disk = self.down(folder.parent)
+            return f"{disk}-part{attribute(folder / 'partition')}" if disk else None
         mapped = attribute(folder / "dm/uuid") or ""
         slaves = entries(folder / "slaves")
         if slaves and mapped.startswith("mpath-"):
@@ -155,8 +161,7 @@ class _Walk:
             return self._disk(self._stacks.multipath(folder))
         if slaves:
             self.layers.append(_layer(folder, mapped))
-            below_ids = [self.down((folder / "slaves" / name).resolve()) for name in slaves]
-            return _identity_of_layer(folder, mapped, below_ids)
+            return _identity_of_layer(folder, mapped, [self.down(path) for path in below(folder)])
         for child in entries(folder):
             if child.startswith(folder.name) and (folder / child / "partition").exists():
                 self.others.add(child)
@@ -175,13 +180,13 @@ def _layer(folder: Path, mapped: str) -> str:
     return f"{word} {name}"
 
 
-def _identity_of_layer(folder: Path, mapped: str, below: list[str | None]) -> str | None:
+def _identity_of_layer(folder: Path, mapped: str, lower: list[str | None]) -> str | None:
     """A layer over all of one device (dm-crypt) is that device; one that cuts or joins devices has its own id."""
     kind = mapped.partition("-")[0]
     if kind == "CRYPT":
-        return below[0]
+        return lower[0]
     if kind.startswith("part"):  # kpartx: a partition of a multipath disk
-        return f"{below[0]}-{kind}" if below[0] else None
+        return f"{lower[0]}-{kind}" if lower[0] else None
     if mapped:
         return identity.from_mapping(mapped)
     return identity.from_array(attribute(folder / "md/uuid"))

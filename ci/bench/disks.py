@@ -1,0 +1,228 @@
+"""What a disk agent costs a node and the API server, on real disks (loops with ext4) and a real API server.
+
+Goals (issue 6): 500 disks published ≤ 3 s after the start; RSS ≤ 64 MiB whatever the cluster's size (the static
+provisioner's agent: 192 MB at 24,500 PVs); ≤ 50 ms CPU a scan of 24 disks; no API call when nothing changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ci.bench import spread
+from ci.cluster import Cluster
+from schema import names
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "bench-disks"
+NODE = "bench"
+RUNS = 3
+OTHER_NODES = 1000
+IMAGE_BYTES = 16 << 20
+REST_SECONDS = 20.0
+# Calls that an agent could make; the cluster's own components touch no ConfigMap at rest but the root certificates'.
+CALLS = re.compile(r'^apiserver_request_total\{(?=[^}]*resource="configmaps")(?=[^}]*verb="(APPLY|PATCH|POST|PUT|GET)")'
+                   r"[^}]*\} (\S+)$", re.MULTILINE)  # fmt: skip
+
+# Run where the disks are: what one scan costs, all its threads counted.
+SCAN = """
+import sys, time
+from pathlib import Path
+from hooks.disks.host import Host
+from hooks.disks.job import Observer
+from hooks.disks.judge import Policy, judge, settle
+folder = Path(sys.argv[1])
+look = Observer(Host(dev=folder / "dev"), str(folder / "disks"))
+costs = []
+for _ in range(10):
+    cpu, began = time.process_time(), time.monotonic()
+    found, _ = settle(judge(look(), Policy(), {}), {}, Policy(), 0.0)
+    costs.append((time.process_time() - cpu, time.monotonic() - began))
+cpu, wall = (sorted(c)[len(c) // 2] * 1000 for c in zip(*costs))
+print(f"a scan of {len(found)}: {cpu:.1f} ms CPU, {wall:.1f} ms in all (medians of {len(costs)})")
+"""
+
+
+def main() -> None:
+    cluster = Cluster.up(NAME, nodes=0)
+    try:
+        for disks in (24, 500):
+            _measure(cluster, disks)
+        _fill(cluster)
+        _measure(cluster, 24, f", beside {OTHER_NODES} other nodes of 24 disks each")
+    finally:
+        cluster.down()
+
+
+def _measure(cluster: Cluster, disks: int, beside: str = "") -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="helm-tidb-bench-") as folder,
+        _machine(Path(folder), disks) as start,
+    ):
+        firsts = []
+        for run in range(RUNS):
+            cluster.kubectl(
+                "delete", "configmap", f"{names.INVENTORY_PREFIX}{NODE}", "--ignore-not-found"
+            )
+            began = time.monotonic()
+            agent = start(cluster.kubeconfig)
+            try:
+                _until(lambda: _published(cluster) == disks, Path(folder) / "agent.log")
+                firsts.append(time.monotonic() - began)
+                if run == RUNS - 1:
+                    print(
+                        f"{disks} disks{beside}: process start (imports too) to all published {spread(firsts)}"
+                    )
+                    _at_rest(cluster, agent, disks, Path(folder) / "agent.log")
+            finally:
+                agent.send_signal(signal.SIGTERM)
+                agent.wait(20)
+
+
+def _at_rest(cluster: Cluster, agent: subprocess.Popen[bytes], disks: int, log: Path) -> None:
+    """With a scan a second, as none is asked for; the default is one in 30 s."""
+    _until(lambda: all(disk["steady"] for disk in _inventory(cluster)["disks"]), log)
+    time.sleep(3)
+    pid = _child(agent.pid)
+    again = []
+    for _ in range(RUNS):
+        cluster.kubectl("delete", "configmap", f"{names.INVENTORY_PREFIX}{NODE}")
+        began = time.monotonic()
+        _until(lambda: _published(cluster) == disks, log)
+        again.append(time.monotonic() - began)
+    print(f"  a scan of all and its writing, asked for by deleting the inventory: {spread(again)}")
+    time.sleep(3)
+    calls = _calls(cluster)  # reading the counter is no call on ConfigMaps
+    time.sleep(REST_SECONDS)
+    print(f"  at rest for {REST_SECONDS:.0f} s with a scan a second: {_rss(pid) / 2**20:.1f} MiB RSS, "
+          f"{_calls(cluster) - calls:.0f} API calls on ConfigMaps")  # fmt: skip
+    inside = ["nsenter", "-t", str(pid), "-m", "sh", "-c",
+              f"cd {ROOT} && exec {sys.executable} -c '{SCAN}' {log.parent}"]  # fmt: skip
+    print(f"  {subprocess.run(inside, check=True, capture_output=True, text=True).stdout.strip()}")
+
+
+@contextmanager
+def _machine(folder: Path, disks: int) -> Iterator[Callable[[Path], subprocess.Popen[bytes]]]:
+    """A mount namespace with that many disks; yields what starts an agent in it."""
+    ids = folder / "dev/disk/by-id"
+    ids.mkdir(parents=True)
+    (folder / "disks").mkdir()
+    loops: list[str] = []
+    script = ["set -e"]
+    holder: subprocess.Popen[bytes] | None = None
+    try:
+        for number in range(disks):
+            image = folder / f"{number}.img"
+            with image.open("wb") as file:
+                file.truncate(IMAGE_BYTES)
+            subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+            loop = subprocess.run(
+                ["losetup", "--find", "--show", image], check=True, capture_output=True, text=True
+            ).stdout.strip()
+            loops.append(loop)
+            (ids / f"nvme-BENCH_{number:04}").symlink_to(f"../../{os.path.basename(loop)}")
+            point = folder / "disks" / f"d{number}"
+            point.mkdir()
+            script.append(f"mount -t ext4 {loop} {point}")
+        config = folder / "disks.json"
+        config.write_text(json.dumps({"minSize": "1Mi", "steadyFor": "1s", "rescanEvery": "1s"}))
+        agent = (
+            f"cd {ROOT} && exec {sys.executable} -m hooks disks --root {folder}/disks --host-dev {folder}/dev "
+            f"--config {config} --node {NODE} --node-ip 10.0.0.1 --namespace default --kubeconfig"
+        )
+
+        # One namespace for all runs: 500 mounts cost more than what is measured.
+        holder = subprocess.Popen(
+            [
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                "\n".join([*script, "echo mounted", "exec sleep infinity"]),
+            ],
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout is not None
+        holder.stdout.readline()
+
+        def start(kubeconfig: Path) -> subprocess.Popen[bytes]:
+            inside = ["nsenter", "-t", str(holder.pid), "-m", "sh", "-c", f"{agent} {kubeconfig}"]
+            with (folder / "agent.log").open("ab") as log:
+                return subprocess.Popen(inside, stderr=log)
+
+        yield start
+    finally:
+        if holder:
+            holder.kill()
+            holder.wait()
+        for loop in loops:
+            subprocess.run(["losetup", "--detach", loop], check=False)
+        with suppress(OSError):
+            shutil.rmtree(folder / "disks")
+
+
+def _fill(cluster: Cluster) -> None:
+    """Inventories of other nodes, as large as real ones."""
+    example = _inventory(cluster)
+    example["disks"] = example["disks"][:24]
+    text = json.dumps(example)
+    for start in range(0, OTHER_NODES, 100):
+        items = [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": f"{names.INVENTORY_PREFIX}other-{number}",
+                    "namespace": "default",
+                    "labels": {names.EXCHANGE_LABEL: names.INVENTORY},
+                },
+                "data": {names.INVENTORY_KEY: text},
+            }
+            for number in range(start, start + 100)
+        ]
+        document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        cluster.kubectl("create", "-f", "-", stdin=document, timeout=120)
+
+
+def _inventory(cluster: Cluster) -> dict[str, list[dict[str, bool]]]:
+    name = f"{names.INVENTORY_PREFIX}{NODE}"
+    text = cluster.kubectl("get", "configmap", name, "-o", "json", "--ignore-not-found")
+    found: dict[str, list[dict[str, bool]]] = {"disks": []}
+    return json.loads(json.loads(text)["data"][names.INVENTORY_KEY]) if text else found
+
+
+def _published(cluster: Cluster) -> int:
+    return len(_inventory(cluster)["disks"])
+
+
+def _calls(cluster: Cluster) -> float:
+    text = cluster.kubectl("get", "--raw", "/metrics")
+    return sum(float(match[2]) for match in CALLS.finditer(text))
+
+
+def _child(pid: int) -> int:
+    """nsenter and sh replace themselves by the agent, so it is the process itself."""
+    assert "hooks" in Path(f"/proc/{pid}/cmdline").read_text()
+    return pid
+
+
+def _rss(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _until(condition: Callable[[], bool], log: Path, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds:.0f} s; the agent said: {log.read_text()}")
+        time.sleep(0.05)

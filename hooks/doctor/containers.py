@@ -26,24 +26,22 @@ _PULL = frozenset(
 
 def of(pods: Sequence[Obj], snapshot: Snapshot, world: World) -> list[Finding]:
     found: list[Finding] = []
+    stranded: dict[str, list[Obj]] = {}
     for pod in pods:
-        if pod["spec"].get("nodeName"):
-            found += _of_pod(pod, snapshot, world)
-    return found
+        home = pod["spec"].get("nodeName")
+        if not home or (pod.get("status") or {}).get("phase") == "Succeeded":
+            continue
+        node = world.nodes.get(home)
+        if (node is None or not node.ready) and not snapshot.missing("nodes"):
+            stranded.setdefault(home, []).append(pod)
+        else:
+            found += _of_pod(pod, snapshot)
+    return [*found, *(_lost_node(node, there, snapshot, world) for node, there in stranded.items())]
 
 
-def _of_pod(pod: Obj, snapshot: Snapshot, world: World) -> Iterator[Finding]:
+def _of_pod(pod: Obj, snapshot: Snapshot) -> Iterator[Finding]:
     subject = Subject("Pod", kube.name(pod), kube.namespace(pod), kube.uid(pod))
     status = pod.get("status") or {}
-    node = world.nodes.get(pod["spec"]["nodeName"])
-    if status.get("phase") == "Succeeded":
-        return
-    if node is None and not snapshot.missing("nodes"):
-        yield _on_lost_node(pod, subject, "does not exist any more", snapshot)
-        return
-    if node is not None and not node.ready:
-        yield _on_lost_node(pod, subject, "is not Ready", snapshot)
-        return
     if status.get("phase") == "Failed":
         if not _of_job(pod):
             yield Finding(
@@ -171,20 +169,48 @@ def _mount(pod: Obj, subject: Subject, said: str, snapshot: Snapshot) -> Finding
     )  # fmt: skip
 
 
-def _on_lost_node(pod: Obj, subject: Subject, how: str, snapshot: Snapshot) -> Finding:
-    node = pod["spec"]["nodeName"]
-    plan = "; ".join(lost.plan_of(snapshot, pod))
-    if _component(pod) in ("pd", "tikv"):
-        remedy = f"bring {node} back, which loses nothing; else " + (
-            plan or "failover replaces it once PD confirms the loss: `kubectl tidb plan failover`"
-        )
-    else:
-        remedy = f"bring {node} back, or say that it is gone: kubectl delete node {node}; then its pod moves"
+def _lost_node(node: str, pods: Sequence[Obj], snapshot: Snapshot, world: World) -> Finding:
+    """One finding for a node that doesn't answer, with what becomes of each pod that was there."""
+    gone = node not in world.nodes
+    how = "does not exist any more" if gone else "is not Ready" + _since(node, snapshot)
+    names = [kube.name(pod) for pod in pods]
+    held = [pod for pod in pods if _component(pod) in ("pd", "tikv")]
+    free = [pod for pod in pods if pod not in held]
+    details = [f"  {kube.name(pod)}: {_fate(pod, snapshot)}" for pod in held]
+    if free:
+        others = ", ".join(kube.name(pod) for pod in free)
+        then = "is made elsewhere" if gone else "stays as it is until the node is back or deleted"
+        details.append(f"  {others}: holds no data; {then}")
+    back = "" if gone else f"bring {node} back, which loses nothing; else "
+    due = (
+        "failover replaces what had its disk there"
+        if held
+        else f"kubectl delete node {node}, then the pods move"
+    )
     return Finding(
-        code="node-lost", subject=subject, weight=Weight.WAITING,
-        why=f"it was on node {node}, which {how}; nobody knows whether it still runs",
-        remedy=remedy, numbers={"node": node},
+        code="node-lost", subject=Subject("Node", node), weight=Weight.WAITING,
+        why=f"it {how}; {', '.join(names)} {'was' if len(names) == 1 else 'were'} there, and nobody knows whether "
+        "they still run",
+        remedy=back + due, details=tuple(details), numbers={"node": node, "pods": len(names)},
     )  # fmt: skip
+
+
+def _fate(pod: Obj, snapshot: Snapshot) -> str:
+    plan = "; ".join(lost.plan_of(snapshot, pod))
+    return plan or "failover replaces it once PD confirms the loss: kubectl tidb plan failover"
+
+
+def _since(node: str, snapshot: Snapshot) -> str:
+    for obj in snapshot.all("Node"):
+        for one in (obj.get("status") or {}).get("conditions") or ():
+            if (
+                kube.name(obj) == node
+                and one.get("type") == "Ready"
+                and one.get("lastTransitionTime")
+            ):
+                away = snapshot.taken - datetime.fromisoformat(one["lastTransitionTime"])
+                return f" for {max(0, int(away.total_seconds()))} s"
+    return ""
 
 
 def _not_ready(pod: Obj, subject: Subject, snapshot: Snapshot) -> Finding:

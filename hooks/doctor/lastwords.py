@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hooks.doctor import lost, stores
+from hooks.doctor import database, lost
 from hooks.doctor.finding import Weight
 from hooks.doctor.scheduler.volumes import claim_names
 from hooks.doctor.snapshot import Snapshot
@@ -68,7 +68,7 @@ def last_words(lines: Sequence[str], ended: str, snapshot: Snapshot, pod: View) 
 
 def _duplicated(old: str | None, line: str, snapshot: Snapshot, pod: View) -> LastWords:
     """The new store waits for the old one of its address: which one, in which state, and whose step is due."""
-    known = stores.by_id(snapshot, int(old)) if old else None
+    known = database.by_id(snapshot, int(old)) if old else None
     name = f"store {old}" if old else "another store"
     how = f", and PD calls that store {known.state_name}" if known is not None else ""
     why = (

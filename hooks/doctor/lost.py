@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hooks import kube
-from hooks.doctor import disks
+from hooks.doctor import database, disks
 from hooks.doctor.finding import Finding, Weight
 from hooks.doctor.scheduler import Node, Verdict, World
 from hooks.doctor.scheduler.volumes import claim_names, is_bound, reaches
@@ -105,6 +105,11 @@ def last_plan(snapshot: Snapshot, job: str) -> Mapping[str, Any]:
 def plan_of(snapshot: Snapshot, pod: View) -> list[str]:
     """What failover said last that concerns this pod: by its name, its claim's or its store's address."""
     name = kube.name(pod)
+    own = {
+        f"Store {one.id}"
+        for one in database.stores(snapshot) or ()
+        if database.pod_name(one) == name
+    }
     lines = []
     plan = last_plan(snapshot, "failover")
     for part, verb, ends in (
@@ -113,10 +118,10 @@ def plan_of(snapshot: Snapshot, pod: View) -> list[str]:
         ("refusals", "failover refuses", "remedy"),
     ):
         for entry in plan.get(part) or ():
-            text = f"{entry.get('subject', '')} {entry.get('why', '')} {entry.get('does', '')}"
-            if name not in text and not entry.get("subject", "").startswith(
-                ("PD", "TiKV", "Store", "Member")
-            ):
+            about = str(entry.get("subject", ""))
+            text = f"{about} {entry.get('why', '')} {entry.get('does', '')}"
+            # What concerns all of PD or TiKV concerns this pod, too.
+            if name not in text and about not in own and not about.startswith(("PD ", "TiKV ")):
                 continue
             if part == "actions":
                 lines.append(f"{verb} {entry['does']} ({entry['subject']}): {entry['why']}")

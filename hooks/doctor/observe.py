@@ -7,7 +7,7 @@ free on a node depends on them), in pages that are pruned as they come.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from hooks import kube
@@ -24,6 +24,9 @@ CHART = "app.kubernetes.io/name=tidb"
 _LOG_LINES = 40
 _LOGS_AT_MOST = 8
 _THREADS = 8
+# Seconds for one of PD's answers: `doctor` can wait for a hanging member's ping, `status` promises its screen in 1.5.
+_PATIENT = 5.0
+_HASTY = 1.0
 
 
 class ReleaseError(EngineError):
@@ -145,17 +148,21 @@ class Observer:
         )
 
     def _ask_pd(self, release: str) -> tuple[dict[str, str], str]:
-        """PD's answers, and why there are none. The peer Service reaches members that are not ready too."""
+        """PD's answers, and why there are none. The peer Service reaches members that are not ready too.
+
+        /health pings every member and takes 3 s when one hangs: `status` does not wait for it, and shows members
+        without that word.
+        """
+        seconds = _PATIENT if self.whole else _HASTY
         said = ""
         for service in (f"{release}-pd", f"{release}-pd-peer"):
-            recording = Recording(self.client, self.namespace, service)
+            recording = Recording(self.client, self.namespace, service, seconds)
             pd = pd_of(recording)
-            questions: tuple[Callable[[], object], ...] = (pd.members, pd.health, pd.stores)
-            try:
-                for ask in questions:
-                    ask()
-            except PdError as error:
-                said = said or str(error)
+            with ThreadPoolExecutor(3) as pool:
+                questions: tuple[Callable[[], object], ...] = (pd.members, pd.stores, pd.health)
+                members, stores, health = [pool.submit(ask) for ask in questions]
+            said = said or _said(members) or _said(stores)
+            _said(health)
             if recording.answers:
                 return recording.answers, said
         return {}, said
@@ -189,6 +196,14 @@ class Observer:
         except kube.KubeError:
             return []  # the container, or its node, is gone meanwhile
         return [redact(line) for line in body.decode(errors="replace").splitlines() if line.strip()]
+
+
+def _said(asked: Future[object]) -> str:
+    """PD's refusal as a sentence; any other error is a defect and raised."""
+    error = asked.exception()
+    if error is None or isinstance(error, PdError):
+        return str(error or "")
+    raise error
 
 
 def choose(release: str, namespace: str, sets: Sequence[Obj]) -> str:

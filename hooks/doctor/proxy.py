@@ -15,8 +15,7 @@ from hooks.kube import Client, KubeError
 from hooks.kube.wire import Request as KubeRequest
 from hooks.pd import Pd, Request, Response, TransportError
 
-# A PD that needs longer is told as silent: `status` promises its screen in 1.5 s.
-_SECONDS = 1.2
+_SECONDS = 5.0
 
 
 class Proxy:
@@ -26,9 +25,10 @@ class Proxy:
     Service shop-pd. Only GET: what changes PD belongs to the jobs, inside the cluster.
     """
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, seconds: float = _SECONDS) -> None:
         self._client = client
         self._namespace = namespace
+        self._seconds = seconds
 
     def send(self, request: Request) -> Response:
         if request.method != "GET":
@@ -39,7 +39,7 @@ class Proxy:
         try:
             answer = self._client.transport.request(
                 KubeRequest("GET", f"/api/v1/namespaces/{self._namespace}/{target}/proxy{path}"),
-                _SECONDS,
+                self._seconds,
             )
         except KubeError as error:
             raise TransportError(str(error)) from error
@@ -58,8 +58,8 @@ class Proxy:
 class Recording:
     """Asks one Service through the proxy, and keeps what came."""
 
-    def __init__(self, client: Client, namespace: str, service: str) -> None:
-        self._proxy = Proxy(client, namespace)
+    def __init__(self, client: Client, namespace: str, service: str, seconds: float) -> None:
+        self._proxy = Proxy(client, namespace, seconds)
         self._base = f"http://{service}.{namespace}.svc:2379"
         self.answers: dict[str, str] = {}
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hooks import kube
-from hooks.doctor import command, disks, output, session, stores
+from hooks.doctor import command, database, disks, output, session
 from hooks.doctor.containers import is_terminating
 from hooks.doctor.finding import count
 from hooks.doctor.lost import last_plan
@@ -85,16 +85,17 @@ def run(args: argparse.Namespace) -> int:
 
 def status(snapshot: Snapshot) -> Status:
     """Pure, from a snapshot that need not be whole."""
-    members = stores.members(snapshot)
-    healthy = {one.id for one in stores.health(snapshot) if one.healthy}
+    members = database.members(snapshot)
+    pinged = database.health(snapshot)
+    silent = {one.id for one in pinged if not one.healthy}
     said: dict[str, str] = {}
     if members is not None:
         leader = members.leader.name if members.leader else ""
         for member in members.members:
-            word = "leader" if member.name == leader else "healthy"
-            said[member.name] = word if member.id in healthy else "silent"
+            word = "leader" if member.name == leader else "healthy" if pinged else "member"
+            said[member.name] = "silent" if member.id in silent else word
     of_store = {
-        stores.pod_name(one): one for one in stores.stores(snapshot) or () if not one.retired
+        database.pod_name(one): one for one in database.stores(snapshot) or () if not one.retired
     }
     rows = []
     for component in _COMPONENTS:
@@ -105,8 +106,8 @@ def status(snapshot: Snapshot) -> Status:
                 for n in range(int(workload["spec"].get("replicas", 1)))
             ]
             for name in [*wanted, *sorted(set(pods) - set(wanted))]:
-                database = said.get(name, "") or _store_words(of_store.get(name))
-                rows.append(_row(name, component, pods.get(name), database, snapshot))
+                word = said.get(name, "") or _store_words(of_store.get(name))
+                rows.append(_row(name, component, pods.get(name), word, snapshot))
     phases: dict[str, int] = {}
     for disk in disks.rows(snapshot):
         phases[disk.phase] = phases.get(disk.phase, 0) + 1

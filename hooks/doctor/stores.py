@@ -1,62 +1,26 @@
-"""PD's side: members, leader, stores. Read from the snapshot's recorded answers by the jobs' own client."""
+"""What isn't well on PD's side: members, leader, stores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from hooks import kube
-from hooks.doctor import lost
+from hooks.doctor import database, lost
 from hooks.doctor.finding import Finding, Weight, count
-from hooks.doctor.proxy import Replay, pd_of
 from hooks.doctor.snapshot import Snapshot
 from hooks.engine import Subject
-from hooks.pd import MemberHealth, Members, PdError, Store, StoreState
-
-T = TypeVar("T")
-
-
-def _read(snapshot: Snapshot, ask: Callable[[Replay], T]) -> T | None:
-    try:
-        return ask(Replay(snapshot.pd))
-    except PdError:
-        return None
-
-
-def members(snapshot: Snapshot) -> Members | None:
-    return _read(snapshot, lambda answers: pd_of(answers).members())
-
-
-def health(snapshot: Snapshot) -> tuple[MemberHealth, ...]:
-    return _read(snapshot, lambda answers: pd_of(answers).health()) or ()
-
-
-def stores(snapshot: Snapshot) -> tuple[Store, ...] | None:
-    """All stores, Tombstones too; None when PD was not asked with success (or is not bootstrapped)."""
-    return _read(snapshot, lambda answers: pd_of(answers).stores())
-
-
-def by_id(snapshot: Snapshot, store_id: int) -> Store | None:
-    return next((one for one in stores(snapshot) or () if one.id == store_id), None)
-
-
-def pod_name(store: Store) -> str:
-    """The pod's name is the first label of the store's address."""
-    return store.address.partition(".")[0]
+from hooks.pd import Members, Store, StoreState
 
 
 def findings(snapshot: Snapshot) -> list[Finding]:
     pods = snapshot.released("Pod", "pd")
     found = _silence(snapshot, wanted=bool(pods or snapshot.released("StatefulSet", "pd")))
-    seen = members(snapshot)
-    healthy = {one.id for one in health(snapshot) if one.healthy}
-    if seen is not None and health(snapshot):
+    seen = database.members(snapshot)
+    healthy = {one.id for one in database.health(snapshot) if one.healthy}
+    if seen is not None and database.health(snapshot):
         sick = [one for one in seen.members if one.id not in healthy]
         for one in sick:
             found.append(
                 _member(one.name or f"nameless member {one.id}", seen, len(healthy), snapshot)
             )
-    for store in stores(snapshot) or ():
+    for store in database.stores(snapshot) or ():
         finding = _store(store, snapshot)
         if finding is not None:
             found.append(finding)
@@ -103,10 +67,10 @@ def _member(name: str, seen: Members, healthy: int, snapshot: Snapshot) -> Findi
 
 def _store(store: Store, snapshot: Snapshot) -> Finding | None:
     subject = Subject("Store", str(store.id))
-    name = f"store {store.id} ({pod_name(store)})"
+    name = f"store {store.id} ({database.pod_name(store)})"
     if store.retired or store.state is StoreState.UP:
         return None
-    plan = "; ".join(lost.plan_of(snapshot, _pod_named(pod_name(store))))
+    plan = "; ".join(lost.plan_of(snapshot, _pod_named(database.pod_name(store))))
     if store.state is StoreState.OFFLINE:
         return Finding(
             code="store-offline", subject=subject, weight=Weight.WAITING,
@@ -124,13 +88,3 @@ def _store(store: Store, snapshot: Snapshot) -> Finding | None:
 
 def _pod_named(name: str) -> dict[str, object]:
     return {"metadata": {"name": name}}
-
-
-def component_pods(snapshot: Snapshot) -> dict[str, int]:
-    """Pods that there should be, by component."""
-    return {
-        (one["metadata"].get("labels") or {}).get(
-            "app.kubernetes.io/component", kube.name(one)
-        ): int(one["spec"].get("replicas", 1))
-        for one in snapshot.released("StatefulSet")
-    }

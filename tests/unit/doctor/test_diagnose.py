@@ -317,14 +317,32 @@ def test_the_only_node_with_the_data_says_what_is_wrong_there(
     assert remedy in found.remedy
 
 
-def test_pods_on_a_node_that_does_not_answer() -> None:
-    store = only(w.world(w.node("n1", ready=False), w.pod("shop-tikv-0", on="n1", deleting=True)))
-    assert store.why == "it was on node n1, which is not Ready; nobody knows whether it still runs"
-    assert "bring n1 back, which loses nothing; else failover replaces it" in store.remedy
-    server = only(
-        w.world(w.node("n1", ready=False), w.pod("shop-tidb-0", "tidb", on="n1", deleting=True))
+def test_a_node_that_does_not_answer_is_told_once_with_each_pods_fate() -> None:
+    waits = {
+        "code": "after",
+        "subject": "Pod db/shop-tikv-0",
+        "why": "away for 4m of 30m",
+        "until": "12:26 UTC",
+    }
+    found = only(
+        w.world(
+            w.node("n1", ready=False),
+            w.pod("shop-tikv-0", on="n1", deleting=True), w.pod("shop-tidb-0", "tidb", on="n1", deleting=True),
+            w.last_plan("failover", waits=[waits]),
+        )
+    )  # fmt: skip
+    assert str(found.subject) == "Node n1"
+    assert found.why == (
+        "it is not Ready; shop-tikv-0, shop-tidb-0 were there, and nobody knows whether they still run"
     )
-    assert "kubectl delete node n1" in server.remedy
+    assert found.details == (
+        "  shop-tikv-0: failover waits: away for 4m of 30m; ends when 12:26 UTC",
+        "  shop-tidb-0: holds no data; stays as it is until the node is back or deleted",
+    )
+    assert (
+        found.remedy
+        == "bring n1 back, which loses nothing; else failover replaces what had its disk there"
+    )
 
 
 # --- containers ----------------------------------------------------------------------------------

@@ -39,10 +39,10 @@ class StaleBallotError(Exception):
 
 
 class Rows:
-    """The database, for one thread; the caller commits."""
+    """The database, for one thread; the caller commits. `:memory:` is SQLite's own word for none on a disk."""
 
-    def __init__(self, folder: Path) -> None:
-        self._db = sqlite3.connect(folder / FILE, check_same_thread=False, isolation_level=None)
+    def __init__(self, database: Path | str) -> None:
+        self._db = sqlite3.connect(database, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(
             "PRAGMA synchronous=FULL"

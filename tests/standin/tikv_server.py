@@ -40,7 +40,7 @@ from tests.standin.program import (
     start,
     watch_over,
 )
-from tests.standin.rows import Journal, Rows, StaleBallotError
+from tests.standin.rows import FILE, Journal, Rows, StaleBallotError
 
 HEARTBEAT = 10.0
 IDENTITY = "standin-identity.json"
@@ -131,7 +131,7 @@ class Tikv:
         self._stopping = asyncio.Event()
         self._disk_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._began = int(time.time())
-        self._journal = Journal(Rows(self.folder), self._fail)
+        self._journal = Journal(Rows(self.folder / FILE), self._fail)
 
     def _fail(self, problem: str) -> None:
         if not self._disk_failed.done():

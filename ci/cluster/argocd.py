@@ -107,7 +107,10 @@ def stop(cluster: Cluster) -> None:
 def _prepare(folder: Path) -> dict[str, str]:
     """Make the folders and the PATH that Argo CD expects; returns its environment."""
     _remove(folder)
-    places = {name: folder / name for name in ("bin", "home", "tmp", "gnupg", "tls", "ssh", "gpg")}
+    places = {
+        name: folder / name
+        for name in ("bin", "home", "tmp", "gnupg", "tls", "ssh", "gpg", "plugins")
+    }
     for place in (*places.values(), places["home"] / ".kube"):
         place.mkdir(parents=True)
     argocd = tools.path("argocd").parent
@@ -135,6 +138,8 @@ def _prepare(folder: Path) -> dict[str, str]:
         "ARGOCD_GPG_DATA_PATH": str(places["gpg"]),
         "ARGOCD_TLS_DATA_PATH": str(places["tls"]),
         "ARGOCD_SSH_DATA_PATH": str(places["ssh"]),
+        # Where the repo server finds the sockets of config-management plugins, which a test may start.
+        "ARGOCD_PLUGINSOCKFILEPATH": str(places["plugins"]),
     }
 
 

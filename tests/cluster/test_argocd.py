@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ci import tools
 from ci.cluster.api import Api, wait_until
 from ci.cluster.argocd import NAMESPACE, PROCESSES
 from ci.cluster.cluster import Cluster
+from tests.postrender.conftest import ROOT, install
 
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applications"
 SYNC_SECONDS = 60.0
+PLUGIN = ROOT / "postrender" / "argocd"
 TEMPLATE = """\
 apiVersion: v1
 kind: ConfigMap
@@ -83,6 +87,69 @@ def test_a_chart_that_does_not_render_is_told_and_changes_nothing(
     assert _colour(argo.api, "broken") == "blue"
 
 
+@contextmanager
+def postrender_plugin(argo: Cluster, folder: Path) -> Iterator[None]:
+    """The sidecar's program with the plugin that we ship, beside the repo server: they meet in a folder of sockets."""
+    sockets = argo.layout.folder / "argocd" / "plugins"
+    for name in ("config", "tmp"):
+        (folder / name).mkdir()
+    (folder / "config" / "plugin.yaml").write_text((PLUGIN / "plugin.yaml").read_text())
+    server = folder / "argocd-cmp-server"
+    server.symlink_to(tools.path("argocd"))
+    environment = {
+        "ARGOCD_PLUGINSOCKFILEPATH": str(sockets),
+        "HOME": str(folder),
+        "PATH": f"{install(folder)}:/usr/bin:/bin",
+        "TMPDIR": str(folder / "tmp"),
+    }
+    with (folder / "log").open("w") as log:
+        program = subprocess.Popen(
+            [server, "--config-dir-path", folder / "config"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(
+            (sockets / "tidb-postrender.sock").exists,
+            "the plugin serves",
+            SYNC_SECONDS,
+            seen=lambda: (folder / "log").read_text(),
+        )
+        yield
+    finally:
+        # Asked to end, it would wait for the repo server, which keeps its connection.
+        program.kill()
+        program.wait()
+        (sockets / "tidb-postrender.sock").unlink(missing_ok=True)
+
+
+def test_the_post_renderers_plugin_mends_and_refuses(argo: Cluster, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repo")
+    rules = "rules: {labels: {labels: {team: storage}}}\n"
+    (tmp_path / "repo/chart/postrender.yaml").write_text(
+        f"apiVersion: helm-tidb.io/v1\nkind: PostRender\n{rules}"
+    )
+    first = repository.commit(TEMPLATE.replace("COLOUR", "blue"))
+    env = [{"name": "CONFIG", "value": "postrender.yaml"}]
+    (tmp_path / "plugin").mkdir()
+    with postrender_plugin(argo, tmp_path / "plugin"):
+        _create(argo.api, "mended", repository, plugin={"name": "tidb-postrender", "env": env})
+        _wait_synced(argo.api, "mended", first)
+        probe = argo.api.get("/api/v1/namespaces/default/configmaps/mended-probe")
+        assert probe["metadata"]["labels"]["team"] == "storage"
+
+        bare = "kind: Pod\napiVersion: v1\nmetadata: {name: p}\nspec: {containers: [{name: a, image: 'x:1'}]}\n"
+        repository.commit(TEMPLATE.replace("COLOUR", "green") + "---\n" + bare)
+        wait_until(
+            lambda: "neither a limit nor a request for cpu" in _conditions(argo.api, "mended"),
+            "Argo CD shows why the post-renderer refused",
+            SYNC_SECONDS,
+            seen=lambda: _conditions(argo.api, "mended"),
+        )
+        assert _colour(argo.api, "mended") == "blue"
+
+
 def test_argocd_is_part_of_the_cluster_and_starts_once(argo: Cluster) -> None:
     from ci.cluster import argocd
     from ci.cluster.errors import ClusterError
@@ -93,7 +160,7 @@ def test_argocd_is_part_of_the_cluster_and_starts_once(argo: Cluster) -> None:
     assert set(PROCESSES) <= set(argo.memory.processes)
 
 
-def _create(api: Api, name: str, repository: Repository) -> None:
+def _create(api: Api, name: str, repository: Repository, **source: Any) -> None:
     application = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -104,6 +171,7 @@ def _create(api: Api, name: str, repository: Repository) -> None:
                 "repoURL": f"file://{repository.folder}",
                 "path": "chart",
                 "targetRevision": "main",
+                **source,
             },
             "destination": {"server": "https://kubernetes.default.svc", "namespace": "default"},
             "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},

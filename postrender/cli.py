@@ -7,15 +7,16 @@ apply` has nothing to apply then, and whoever finds the file knows why. On bad i
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
 from postrender.engine import Pass, RulesFor
-from postrender.errors import ConfigError, OutputError, PostrenderError
+from postrender.errors import ConfigError, OutputError, PostrenderError, StreamError
 from postrender.findings import Severity, plural
 from postrender.rules import Rule
 from postrender.values import Mapping
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code; only argparse and Ctrl-C leave otherwise."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A finding quotes the input; a terminal that lacks a character must not lose the rest.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(args.run(args))
     except PostrenderError as error:
@@ -138,21 +142,13 @@ def _report_path(text: str) -> Path:
 
 
 def _filter(args: argparse.Namespace) -> int:
-    done = Pass(_rules_for(args))
-    report = _report_option(args)
     output = b""
-    problem: PostrenderError | None = None
-    try:
-        output = done.run(_stdin())
-        done.finish()
-    except PostrenderError as error:
-        problem = error
-    if report:
-        from postrender import report as reports
 
-        reports.write(report, done, problem)
-    if problem:
-        raise problem
+    def work(done: Pass) -> None:
+        nonlocal output
+        output = done.run(_stdin())
+
+    done = _reported(args, work)
     if done.findings.refused:
         _explain(done)
         _write(output if done.door == "krm" else _refusal_comment(done))
@@ -163,26 +159,40 @@ def _filter(args: argparse.Namespace) -> int:
     return Exit.DONE
 
 
-def _check(args: argparse.Namespace) -> int:
-    from postrender import report as reports
-
-    done = Pass(_rules_for(args))
+def _reported(args: argparse.Namespace, work: Callable[[Pass], None]) -> Pass:
+    """One pass that `work` feeds, closed and reported. An error is in the report before it is raised."""
+    report = _report_option(args)
+    done = Pass(lambda _: ())
     problem: PostrenderError | None = None
-    name = "stdin"
     try:
-        for path in args.file:
-            name = str(path)
-            done.run(_file(path), name)
-        if not args.file:
-            done.run(_stdin())
+        done.rules_for = _rules_for(args)
+        work(done)
         done.finish()
     except PostrenderError as error:
         problem = error
-    report = _report_option(args)
     if report:
+        from postrender import report as reports
+
         reports.write(report, done, problem)
     if problem:
-        raise ConfigError(f"{name}: {problem}") from problem
+        raise problem
+    return done
+
+
+def _check(args: argparse.Namespace) -> int:
+    from postrender import report as reports
+
+    def work(done: Pass) -> None:
+        if not args.file:
+            done.run(_stdin())
+        for path in args.file:
+            try:
+                done.run(_file(path), str(path))
+            except StreamError as error:
+                error.input_name = str(path)
+                raise
+
+    done = _reported(args, work)
     for item in done.findings.of(Severity.REFUSAL, Severity.WARNING):
         print(f"{item.severity.value}: {item.subject.input_name}:{item.subject.line}: {item}")
     changes = done.findings.of(Severity.CHANGE)
@@ -294,7 +304,7 @@ def _file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"can't be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
 
 
 def _write(output: bytes) -> None:

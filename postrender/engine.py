@@ -128,10 +128,10 @@ class Pass:
             )
             self._visit(manifest, root)
             self.changed += manifest.changed
-        self.finish_krm(root)
+        self._close_function(root)
         return self._checked(root, chunk).encode()
 
-    def finish_krm(self, root: Mapping) -> None:
+    def _close_function(self, root: Mapping) -> None:
         """Fill the results, which have to say what only the whole release shows as well."""
         self._rules_of(root)
         self.finish()

@@ -13,8 +13,11 @@ class PostrenderError(Exception):
 class StreamError(PostrenderError):
     """The input can't be read as a stream of Kubernetes manifests.
 
-    `document` counts from 1, `line` and `column` too and count in the whole input; 0 means "not known".
+    `document` counts from 1, `line` and `column` too and count in the whole input; 0 means "not known". `input_name` is
+    set by whoever reads several inputs.
     """
+
+    input_name = ""
 
     def __init__(
         self,
@@ -44,7 +47,8 @@ class StreamError(PostrenderError):
             where.append(f"line {self.line}")
         if self.column:
             where.append(f"column {self.column}")
-        message = f"{', '.join(where)}: {self.problem}" if where else self.problem
+        parts = [self.input_name, ", ".join(where), self.problem]
+        message = ": ".join(part for part in parts if part)
         if self.excerpt:
             start = max(0, self.column - 60)  # keep the place in sight in a line of a megabyte
             shown = self.excerpt[start : start + 100]

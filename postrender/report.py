@@ -174,13 +174,15 @@ def as_sarif(done: Pass, error: PostrenderError | None) -> str:
     ]
     if error:
         rules["input"] = None
-        line = error.line if isinstance(error, StreamError) else 0
+        line, name = 0, "stdin"
+        if isinstance(error, StreamError):
+            line, name = error.line, error.input_name or name
         results.append(
             {
                 "ruleId": "input",
                 "level": "error",
                 "message": {"text": str(error)},
-                "locations": [_location("stdin", line, None)],
+                "locations": [_location(name, line, None)],
             }
         )
     driver = {"name": "tidb-postrender", "rules": [{"id": rule} for rule in rules]}

@@ -67,19 +67,14 @@ class Guaranteed:
         who = f"container {container.name!r}"
         self._pair(manifest, container.body, container.path, who)
         resources = mapping(container.body.get("resources"))
-        named = {**mapping(resources.get("limits")), **mapping(resources.get("requests"))}
-        absent = [name for name in needed if not _amount(named.get(name))]
-        for name in absent:
-            if self.absent == "set" and name in self.set:
-                limits = manifest.child(manifest.child(container.body, "resources"), "limits")
-                requests = manifest.child(manifest.child(container.body, "resources"), "requests")
-                path = f"{container.path}.resources"
-                why = f"{who} named no {name}; the configuration sets it"
-                manifest.set(self.name, "set", limits, f"{path}.limits", name, self.set[name], why)
-                manifest.set(
-                    self.name, "set", requests, f"{path}.requests", name, self.set[name], why
-                )
-            elif not _unreadable(named.get(name)):
+        sides = [mapping(resources.get(side)) for side in ("limits", "requests")]
+        for name in needed:
+            values = [side.get(name) for side in sides]
+            if any(_amount(value) or _unreadable(value) for value in values):
+                continue  # there, or `_pair` has said what is wrong with it
+            if self.absent == "set":
+                self._set(manifest, container, name, who)
+            else:
                 manifest.say(
                     Severity.REFUSAL,
                     self.name,
@@ -88,6 +83,13 @@ class Guaranteed:
                     f"{who} has neither a limit nor a request for {name}",
                     f"name it in the chart's values, or set rules.guaranteed.set.{name} and absent: set",
                 )
+
+    def _set(self, manifest: Manifest, container: Container, name: str, who: str) -> None:
+        why = f"{who} named no {name}; the configuration sets it"
+        for side in ("limits", "requests"):
+            target = manifest.child(manifest.child(container.body, "resources"), side)
+            path = f"{container.path}.resources.{side}"
+            manifest.set(self.name, "set", target, path, name, self.set[name], why)
 
     def _pair(self, manifest: Manifest, owner: Mapping, path: str, who: str) -> None:
         """Make limits and requests of one container (or pod) the same, as far as the policy lets."""

@@ -268,11 +268,24 @@ def test_check_of_bad_input_and_of_no_file(tmp_path: Path) -> None:
     done = run("check", "a.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("tidb-postrender: error: a.yaml: document 2 (t/b.yaml), line 7")
+    run("check", "a.yaml", "--report", "r.sarif", cwd=tmp_path)
+    place = json.loads((tmp_path / "r.sarif").read_text())["runs"][0]["results"][0]["locations"][0]
+    assert place["physicalLocation"]["artifactLocation"] == {"uri": "a.yaml"}
     done = run("check", "none.yaml", cwd=tmp_path)
     assert (
         done.stderr
         == "tidb-postrender: error: none.yaml: can't be read: No such file or directory\n"
     )
+
+
+def test_a_wrong_configuration_is_in_the_report_too(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("apiVersion: helm-tidb.io/v1\nkind: X\n")
+    done = run("--config", "c.yaml", "--report", "r.json", stdin=GOOD, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "tidb-postrender: error: c.yaml: kind: is 'X', has to be PostRender\n"
+    assert report(tmp_path / "r.json")["error"] == {
+        "message": "c.yaml: kind: is 'X', has to be PostRender"
+    }
 
 
 def test_check_sees_files_as_one_release(tmp_path: Path) -> None:

@@ -84,6 +84,13 @@ def test_refuses_a_container_without_resources(resources: str) -> None:
     ]
 
 
+def test_a_zero_beside_an_amount_is_a_difference_and_no_absence() -> None:
+    done = guaranteed(
+        pod(container("tikv", "{limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 0, memory: 1Gi}}"))
+    )
+    assert [line.split("[")[-1] for line in done.refusals] == ["guaranteed/different]"]
+
+
 def test_sets_what_is_absent_when_told() -> None:
     policy = {"absent": "set", "set": {"cpu": "100m", "memory": "64Mi"}}
     done = guaranteed(pod("      - name: tikv\n"), **policy)

@@ -1,0 +1,117 @@
+"""The monitor as a real Prometheus: every process a target that is up, its data kept or lost as the values say."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.cluster import Cluster
+from tests.cluster.conftest import WaitFor
+from tests.cluster.kube import Kubectl
+from tests.cluster.release import NAME, Release, local_volumes, merged
+
+VALUES: dict[str, Any] = {
+    "pd": {"replicas": 1, "config": {"replication": {"max-replicas": 1}}},
+    "tikv": {"replicas": 1},
+    "monitor": {"enabled": True},
+}
+
+
+@pytest.fixture
+def release(cluster: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator[Release]:
+    cluster.load_image("prometheus")
+    with local_volumes(cluster, kube.namespace):
+        made = Release(kube, tmp_path)
+        yield made
+        made.helm("uninstall", NAME, "--ignore-not-found", "--wait=hookOnly")
+
+
+def prometheus(release: Release, path: str, **query: str) -> Any:
+    address = release.pods("prometheus")[0]["status"]["podIP"]
+    url = f"http://{address}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def targets(release: Release) -> dict[str, str]:
+    """`component/instance` → up, down or unknown."""
+    if not release.ready(prometheus=1):
+        return {}
+    found = prometheus(release, "targets", state="active")["activeTargets"]
+    return {f"{t['labels']['component']}/{t['labels']['instance']}": t["health"] for t in found}
+
+
+def oldest(release: Release) -> float:
+    """When the oldest sample that Prometheus has was taken (seconds since 1970)."""
+    found = prometheus(
+        release, "query", query="min_over_time(timestamp(up{job='prometheus'})[1h:1s])"
+    )
+    return float(found["result"][0]["value"][1])
+
+
+def replace_pod(release: Release, wait_for: WaitFor) -> None:
+    """Kill Prometheus' pod and wait until another one answers."""
+    (pod,) = release.pods("prometheus")
+    release.kube.run("delete", "pod", pod["metadata"]["name"])
+    wait_for(
+        lambda: [
+            p for p in release.pods("prometheus") if p["metadata"]["uid"] != pod["metadata"]["uid"]
+        ],
+        60,
+        "another Prometheus Ready",
+        release.seen,
+    )
+    wait_for(
+        lambda: prometheus(release, "query", query="up{job='prometheus'}")["result"],
+        30,
+        "a first sample",
+    )
+
+
+def test_the_monitor(release: Release, wait_for: WaitFor) -> None:
+    said = release.install(VALUES)
+    assert "The monitor's data goes with its pod: monitor.persistent is false" in said
+    everyone = {
+        "pd/shop-pd-0": "up",
+        "tikv/shop-tikv-0": "up",
+        "tidb/shop-tidb-0": "up",
+        "prometheus/localhost:9090": "up",
+    }
+    wait_for(lambda: targets(release) == everyone, 120, "every target up", lambda: targets(release))
+    rules = prometheus(release, "rules")["groups"]
+    assert [group["name"] for group in rules] == ["tidb"]
+    assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
+
+    # Without a claim the data goes with the pod.
+    before = oldest(release)
+    replace_pod(release, wait_for)
+    assert oldest(release) > before
+
+    # With one it stays; the switch is thrown on the living release.
+    storage_class = release.base["pd"]["storageClassName"]
+    kept = {"monitor": {"persistent": True, "storageClassName": storage_class, "storage": "100Mi"}}
+    said = release.upgrade(merged(VALUES, kept))
+    assert "goes with its pod" not in said
+    claim = f"{NAME}-prometheus"
+    wait_for(
+        lambda: (
+            release.kube.get("pvc", claim)["status"].get("phase") == "Bound"
+            and targets(release) == everyone
+        ),
+        120,
+        "Prometheus on its claim",
+        release.seen,
+    )
+    before = oldest(release)
+    replace_pod(release, wait_for)
+    assert oldest(release) == before
+
+    # The claim outlives the release.
+    release.helm("uninstall", NAME, "--wait")
+    assert release.kube.get("pvc", claim)["status"]["phase"] == "Bound"

@@ -72,6 +72,8 @@ def _whereabouts(view: View, disk: Disk | None, old: Mapping[str, object]) -> di
     if disk is None:
         return {key: old[key] for key in _PLACE if key in old}
     node = view.nodes[disk.node]
+    # A disk that cannot be read has no size; it keeps the one it was known by.
+    capacity = disk.capacity_bytes or _known_capacity(old)
     return {
         "node": node.name,
         "nodeUID": node.uid,
@@ -80,9 +82,14 @@ def _whereabouts(view: View, disk: Disk | None, old: Mapping[str, object]) -> di
         "device": disk.device,
         "fsType": disk.fs_type,
         "rotational": disk.rotational,
-        "capacityBytes": disk.capacity_bytes,
-        "size": size(disk.capacity_bytes),
+        "capacityBytes": capacity,
+        "size": size(capacity),
     }
+
+
+def _known_capacity(old: Mapping[str, object]) -> int:
+    known = old.get("capacityBytes")
+    return known if isinstance(known, int) else 0
 
 
 def _claim(

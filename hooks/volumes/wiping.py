@@ -58,6 +58,11 @@ def released(
         why = f"claim {view.claim.namespace}/{view.claim.name} of PV {pv.name} still exists"
         return _waits(volume, "claim", why, "it is gone", reasons)
     if volume.released_at is None:
+        if volume.word:
+            # It was said of a volume that was shown as in use, perhaps before its claim went.
+            return Finding(
+                "Released", reasons, step=_refuse(volume, "it was not shown as Released yet")
+            )
         # First the moment is recorded; every waiting time counts from there.
         return Finding("Released", reasons)
     if disk is None or place != "here":
@@ -128,9 +133,10 @@ def by_word(
         why = f"{problems.sentence(wrong)}; =everything would delete all that is there"
         return Finding(phase, wrong, step=_refuse(volume, why))
     if not problems.clearable(disk) or not disk.steady:
-        why = problems.sentence(disk.problems) or "the disk is not steady"
-        step = _refuse(volume, f"a wipe would not mend this: {why}")
-        return Finding(phase, disk.problems, step=step)
+        # The word stays: it is about this generation, which cannot end before it is cleared.
+        why = problems.sentence(disk.problems) or f"{disk.node}:{disk.path} is not steady yet"
+        until = f"that is over; then it is cleared ({names.WIPE_ANNOTATION}={volume.word})"
+        return _waits(volume, "wipe-waits", why, until, disk.problems, phase)
     foreign = "remove" if volume.word == "everything" else "keep"
     if pv is not None:
         why = f"annotated {names.WIPE_ANNOTATION}={volume.word}"

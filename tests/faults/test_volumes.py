@@ -64,8 +64,11 @@ def finds_again(stage: Stage) -> None:
     stage.publish("n1")
 
 
-def permits_by_word(stage: Stage) -> None:
+def binds_and_releases(stage: Stage) -> None:
     stage.release(stage.bind(names.folder_name(names.volume_name(A), 2)))
+
+
+def permits_by_word(stage: Stage) -> None:
     stage.annotate(names.volume_name(A), "everything")
 
 
@@ -77,6 +80,7 @@ CHAPTERS: tuple[Callable[[Stage], None], ...] = (
     withdraws,
     lets_go,
     finds_again,
+    binds_and_releases,
     permits_by_word,
 )
 

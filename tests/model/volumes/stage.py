@@ -216,7 +216,8 @@ class Stage:
         """Only what is released, or an orphan, can be meant."""
         folder = names.folder_name(volume["metadata"]["name"], volume["spec"]["generation"])
         pv = self.memory.objects.get(("persistentvolumes", "", folder))
-        if pv is not None and pv["status"]["phase"] == "Released":
+        shown = volume.get("status", {}).get("releasedAt")
+        if pv is not None and pv["status"]["phase"] == "Released" and shown:
             self.permitted.add(pv["metadata"]["uid"])
         if pv is None:
             for disk in self.disks():

@@ -395,6 +395,30 @@ def test_wipe_now_clears_at_once_and_counts_once() -> None:
     assert stage.disk_of(G2).folders[G2]
 
 
+def test_a_word_said_before_the_volume_is_shown_as_released_does_not_count() -> None:
+    stage = one_disk()
+    claim = stage.bind(G1)
+    stage.settle()
+    stage.annotate(VOLUME, "now")
+    stage.release(claim)
+    stage.settle()
+    assert (kept(stage), stage.phase(A)) == (True, "Released")
+    assert names.WIPE_ANNOTATION not in stage.volume(VOLUME)["metadata"]["annotations"]
+
+
+def test_a_word_about_a_disk_that_cannot_be_written_waits_for_it() -> None:
+    stage = released()
+    disk = stage.disk_of(G1)
+    disk.problems.append({"code": "io-error", "message": "EIO"})
+    stage.publish("n1")
+    stage.annotate(VOLUME, "now")
+    assert stage.settle() is Exit.WAITING
+    assert (kept(stage), stage.codes(A)) == (True, ["io-error", "wipe-waits"])
+    disk.problems.clear()
+    stage.settle()
+    assert (kept(stage), stage.phase(A)) == (False, "Available")
+
+
 @pytest.mark.parametrize("word", ["now", "everything", "yes"])
 def test_the_word_on_a_volume_in_use_is_taken_off_and_never_counts(word: str) -> None:
     stage = one_disk()

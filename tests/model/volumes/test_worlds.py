@@ -13,7 +13,7 @@ import copy
 import os
 from datetime import timedelta
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -214,6 +214,8 @@ Worlds.TestCase.settings = settings(
     max_examples=2000 if SOAK else 25,
     stateful_step_count=60 if SOAK else 25,
     deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
 TestWorlds = Worlds.TestCase

@@ -38,6 +38,8 @@ SUITES = (
     Suite("unit"),
     Suite("chart", needs=("helm4", "helm3", "helm-unittest", "kubeconform")),
     Suite("postrender", needs=("helm4", "helm3", "kustomize")),
+    Suite("contract", needs=("etcd",)),
+    Suite("standin", needs=("etcd",)),
     Suite(
         "cluster",
         needs=(

@@ -123,22 +123,26 @@ class Pd:
         return app
 
     async def run(self) -> int:
-        peers = membership.Peers(self.given.join, self.given.advertise_peer_urls)
-        how = await membership.decide_start(self.given, peers.list, peers.add)
-        binary = membership.find_etcd()
-        runner = await serve(self.app(), self.given.client_urls.split(",")[0], "--client-urls")
-        arguments = membership.command(self.given, how, self._clock, binary)
-        child = await EtcdChild.spawn(arguments, self.given.data_dir)
+        runner: web.AppRunner | None = None
+        child: EtcdChild | None = None
         stop = asyncio.Event()
         on_terminate(stop.set)
         try:
+            peers = membership.Peers(self.given.join, self.given.advertise_peer_urls)
+            how = await membership.decide_start(self.given, peers.list, peers.add)
+            binary = membership.find_etcd()
+            runner = await serve(self.app(), self.given.client_urls.split(",")[0], "--client-urls")
+            arguments = membership.command(self.given, how, self._clock, binary)
+            child = await EtcdChild.spawn(arguments, self.given.data_dir)
             await watch_over(self._live(child), self._end_with(child), _until(stop))
         finally:
             if self.serving and self.leadership is not None:
                 await self.leadership.resign()
-            child.terminate()
+            if child is not None:
+                child.terminate()
+            if runner is not None:
+                await runner.cleanup()
             await self.clockwork.mover.close()
-            await runner.cleanup()
             await self.outbound.close()
             await self.etcd.close()
         return 0

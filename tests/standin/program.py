@@ -118,10 +118,14 @@ async def serve(app: web.Application, address: str, flag: str) -> web.AppRunner:
         await web.TCPSite(runner, host, port, reuse_address=True).start()
     except OSError as problem:
         await runner.cleanup()
-        raise StandinError(
-            f"{flag} {address}: cannot listen: {problem.strerror or problem}"
-        ) from problem
+        raise cannot_listen(f"{flag} {address}", problem) from problem
     return runner
+
+
+def cannot_listen(what: str, problem: OSError) -> StandinError:
+    """The system's own word, without asyncio's sentence around it."""
+    word = os.strerror(problem.errno) if problem.errno else str(problem)
+    return StandinError(f"{what}: cannot listen: {word}")
 
 
 def on_terminate(stop: Callable[[], Any]) -> None:

@@ -62,8 +62,11 @@ class Users(IdentityProvider):
             known = await self._register.read(_user_key(username))
         except UnavailableError:
             return None
+        if known is None and username != "root":
+            # As for a wrong password, which nobody can give: who exists is not told.
+            return User(name=username, auth_string="*", auth_plugin=_NATIVE)
         if known is None:
-            return User(name=username, auth_plugin=_NATIVE) if username == "root" else None
+            return User(name=username, auth_plugin=_NATIVE)
         return User(name=username, auth_string=json.loads(known) or None, auth_plugin=_NATIVE)
 
     async def set(self, name: str, password: str) -> None:

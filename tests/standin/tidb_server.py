@@ -23,6 +23,7 @@ from tests.standin.pd_client import PdClient, PdRefusedError
 from tests.standin.program import (
     Flags,
     StandinError,
+    cannot_listen,
     on_terminate,
     read_config,
     run,
@@ -148,9 +149,7 @@ class Tidb:
         try:
             await self._server.start_server(host=settings.host, port=settings.port)
         except OSError as problem:
-            raise StandinError(
-                f"-P {settings.port}: cannot listen: {problem.strerror or problem}"
-            ) from problem
+            raise cannot_listen(f"-P {settings.port}", problem) from problem
         app = web.Application()
         app.add_routes([web.get("/status", self._status), web.get("/metrics", self._metrics)])
         return await serve(app, f"{settings.status_host}:{settings.status_port}", "--status")

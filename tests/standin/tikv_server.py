@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -131,7 +132,11 @@ class Tikv:
         self._stopping = asyncio.Event()
         self._disk_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._began = int(time.time())
-        self._journal = Journal(Rows(self.folder / FILE), self._fail)
+        try:
+            rows = Rows(self.folder / FILE)
+        except sqlite3.Error as problem:
+            raise StandinError(f"--data-dir {settings.data_dir}: {FILE}: {problem}") from problem
+        self._journal = Journal(rows, self._fail)
 
     def _fail(self, problem: str) -> None:
         if not self._disk_failed.done():

@@ -183,6 +183,7 @@ def _check(args: argparse.Namespace) -> int:
     from postrender import report as reports
 
     def work(done: Pass) -> None:
+        done.locating = True
         if not args.file:
             done.run(_stdin())
         for path in args.file:
@@ -193,12 +194,12 @@ def _check(args: argparse.Namespace) -> int:
                 raise
 
     done = _reported(args, work)
-    for item in done.findings.of(Severity.REFUSAL, Severity.WARNING):
-        print(f"{item.severity.value}: {item.subject.input_name}:{item.subject.line}: {item}")
-    changes = done.findings.of(Severity.CHANGE)
+    shown = [Severity.REFUSAL, Severity.WARNING]
     if args.fail_on == "change":
-        for item in changes:
-            print(f"change: {item.subject.input_name}:{item.subject.line}: {item}")
+        shown.append(Severity.CHANGE)
+    for item in done.findings.of(*shown):
+        name, line = item.place
+        print(f"{item.severity.value}: {name}:{line}: {item}")
     print(
         reports.summary(done, None)
         .replace(" changed", " would change")

@@ -7,7 +7,7 @@ changed goes out as the text it came in; of a changed one the comments before it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from postrender import krm
 from postrender.errors import PostrenderError, StreamError
@@ -28,6 +28,8 @@ class Pass:
     """Runs the rules over one release, which may come in several inputs; `finish` closes it."""
 
     rules_for: RulesFor
+    # Whether findings get their field's own line (it costs another parse); else it is their object's first.
+    locating: bool = False
     findings: Findings = field(default_factory=Findings)
     door: str = "stream"
     documents: int = 0
@@ -78,6 +80,7 @@ class Pass:
             raise _bad(chunk, f"the document is {what}, not a Kubernetes object")
         line = chunk.line + chunk.text.count("\n", 0, content.start) + 1
         changed = False
+        first = len(self.findings.items)
         for item in _objects(root, chunk):
             manifest = Manifest(
                 item,
@@ -89,11 +92,24 @@ class Pass:
             )
             self._visit(manifest)
             changed |= manifest.changed
+        if self.locating and item is root:  # not for what a List holds: its paths start elsewhere
+            self._locate(chunk, first)
         if not changed:
             return chunk.text
         _refuse_foreign_tag(content, chunk)
         self.changed += 1
         return self._rewritten(chunk, content, root)
+
+    def _locate(self, chunk: Chunk, first: int) -> None:
+        """Give the findings from `first` on, which are about this document, their own lines."""
+        from postrender.locate import lines_of
+
+        found = self.findings.items[first:]
+        if found:
+            lines = lines_of(chunk, [item.path for item in found])
+            self.findings.items[first:] = [
+                replace(item, line=line) for item, line in zip(found, lines, strict=True)
+            ]
 
     def _rewritten(self, chunk: Chunk, content: Content, root: Mapping) -> str:
         body = self._checked(root, chunk)

@@ -46,7 +46,8 @@ class Subject:
 class Finding:
     """One sentence about one field. `path` is dotted, items by name where they have one: `spec.containers[pd].image`.
 
-    A change has `before` (None: the field was not there) and `after`; a refusal or warning has a remedy.
+    A change has `before` (None: the field was not there) and `after`; a refusal or warning has a remedy. `line` is 0
+    where nobody looked for it (locate.py).
     """
 
     rule: str
@@ -58,6 +59,12 @@ class Finding:
     remedy: str = ""
     before: str | None = None
     after: str | None = None
+    line: int = 0
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The input and the line in it: the field's own where it was looked for, else the object's first."""
+        return self.subject.input_name, self.line or self.subject.line
 
     def __str__(self) -> str:
         """`StatefulSet db-tikv (tidb/templates/tikv/statefulset.yaml) spec.…: message; remedy [rule/code]`."""

@@ -168,7 +168,7 @@ def as_sarif(done: Pass, error: PostrenderError | None) -> str:
             "ruleId": f"{item.rule}/{item.code}",
             "level": _SARIF_LEVELS[item.severity],
             "message": {"text": str(item)},
-            "locations": [_location(item.subject.input_name, item.subject.line, item)],
+            "locations": [_location(*item.place, item)],
         }
         for item in shown
     ]

@@ -244,7 +244,7 @@ def test_check_names_file_and_line(tmp_path: Path) -> None:
     assert done.returncode == cli.Exit.REFUSED
     lines = done.stdout.splitlines()
     assert lines[0].startswith(
-        "refusal: b.yaml:2: Deployment db (t/a.yaml) spec.template.spec.containers[c].resources: "
+        "refusal: b.yaml:10: Deployment db (t/a.yaml) spec.template.spec.containers[c].resources: "
     )
     assert lines[-1] == "refused: 2 refusals in 2 objects"
     assert done.stderr == ""
@@ -259,7 +259,7 @@ def test_check_can_fail_on_what_would_change() -> None:
     done = run("check", "--fail-on", "change", stdin=HALF)
     assert done.returncode == cli.Exit.REFUSED
     assert done.stdout.startswith(
-        "change: stdin:1: Deployment db spec.template.spec.containers[c].resources"
+        "change: stdin:9: Deployment db spec.template.spec.containers[c].resources"
     )
 
 

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+import pytest
 
 from hooks.disks.agent import Mail
 from tests.faults.faulty import CrashedError
 from tests.unit.disks.node import Cluster, World
-from tests.unit.disks.worlds import folder, marked, request
+from tests.unit.disks.worlds import folder, in_memory, marked, request
 
 Fault = Literal["crash before", "crash after", "no answer"]
 FAULTS: tuple[Fault, ...] = ("crash before", "crash after", "no answer")
 PV2 = "0b5e7d1c-1111-4c1c-8a55-aaaaaaaaaaaa"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with in_memory() as made:
+        yield made
 
 
 class FaultyCluster(Cluster):

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,10 +33,8 @@ CRASHED = 77
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """In memory, for hundreds of copies; the order of steps is what is tested, not the disk's own cache."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder_:
-        yield Path(folder_)
+    with worlds.in_memory() as folder_:
+        yield folder_
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ minutes, else it stops after a fixed number of inputs. A failure prints the seed
 from __future__ import annotations
 
 import io
-import os
 import random
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from postrender import cli
+from tests.unit.postrender.release import SOAK
 
 SOAK_SECONDS = 600
 INPUTS = 1500
@@ -134,12 +134,11 @@ def command(data: bytes, patch: pytest.MonkeyPatch) -> tuple[int, bytes]:
 
 
 def inputs() -> Iterator[tuple[int, bytes]]:
-    soak = os.environ.get("HELM_TIDB_SOAK") == "1"
     end = time.monotonic() + SOAK_SECONDS
-    first = random.SystemRandom().randrange(10**9) if soak else 0
+    first = random.SystemRandom().randrange(10**9) if SOAK else 0
     streams = seeds()
-    for number in range(first, first + (10**12 if soak else INPUTS)):
-        if soak and time.monotonic() > end:
+    for number in range(first, first + (10**12 if SOAK else INPUTS)):
+        if SOAK and time.monotonic() > end:
             return
         dice = random.Random(number)
         yield number, mutated(dice.choice(streams), dice)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ci import tools
 from postrender.errors import StreamError
 from tests.postrender.documents import HEAD, WORDS, manifests
-from tests.unit.postrender.release import release
+from tests.unit.postrender.release import SOAK, release
 
 TEMPLATE = """{{ range $path, $_ := .Files.Glob "documents/*" }}
 ---
@@ -140,7 +140,10 @@ def test_generated_documents(go: Reader) -> None:
     read = refused = 0
 
     @settings(
-        max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=400 if SOAK else 12,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(manifests(), min_size=25, max_size=40))
     def run(documents: list[str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from hypothesis import settings
 
 from postrender import config
 from postrender.engine import Pass
@@ -13,6 +16,10 @@ from postrender.reader import Reader
 from postrender.stream import Chunk, split
 from postrender.values import Token, Value
 from schema.names import API_VERSION
+
+# `make soak` looks longer; no deadline, because the machine is shared and a slow example proves nothing.
+SOAK = os.environ.get("HELM_TIDB_SOAK") == "1"
+SEARCH = settings(max_examples=20_000 if SOAK else 100, deadline=None)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from postrender.errors import StreamError
 from postrender.stream import MAX_STREAM, decode, split, tail
+from tests.unit.postrender.release import SEARCH
 
 
 def texts(stream: str) -> list[str]:
@@ -52,6 +53,7 @@ def test_refuses_a_line_that_only_some_readers_take_for_a_cut() -> None:
     )
 
 
+@SEARCH
 @given(st.text(alphabet="-#%a: \n\r\t", max_size=40))
 def test_loses_no_character(stream: str) -> None:
     assume(not re.search(r"^---[^ \t\r\n]", stream, re.MULTILINE))

@@ -14,7 +14,7 @@ from postrender.reader import Reader
 from postrender.stream import Chunk
 from postrender.values import Token, Value
 from postrender.writer import Writer
-from tests.unit.postrender.release import typed
+from tests.unit.postrender.release import SEARCH, typed
 
 TOKENS = [
     "y",
@@ -108,6 +108,7 @@ values = st.recursive(
 )
 
 
+@SEARCH
 @given(st.dictionaries(st.text("ab1", min_size=1, max_size=3), values, min_size=1, max_size=4))
 def test_reads_back_the_same(value: dict[str, Any]) -> None:
     text = Writer().write(value)
@@ -115,11 +116,13 @@ def test_reads_back_the_same(value: dict[str, Any]) -> None:
     assert Writer().write(value) == text
 
 
+@SEARCH
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_a_string_is_a_string_to_pyyaml_too(text: str) -> None:
     assert yaml.load(Writer().write({"a": text}), Loader=yaml.CSafeLoader) == {"a": text}
 
 
+@SEARCH
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_no_scalar_holds_a_document_marker_in_the_first_column(text: str) -> None:
     for line in Writer().write({"a": text + "\n---\n" + text}).splitlines():

@@ -20,7 +20,7 @@ from tests.contract import captures, door
 from tests.contract.compare import Names, compare, masked, without_stats
 from tests.contract.programs import Program, World, wait_until
 
-SCALE = 10.0  # how much faster than a real cluster; a PD that does not read STANDIN_TIME_SCALE takes its real time
+SCALE = 6.0  # how much faster than a real cluster; a PD that does not read STANDIN_TIME_SCALE takes its real time
 CHECKS = ("down-peer", "extra-peer", "learner-peer", "miss-peer", "offline-peer", "pending-peer")
 # The lab's settings (README of the captures), so that the answers can be the same.
 LAB_TIKV = '[raftstore]\nmax-peer-down-duration = "10s"\n'

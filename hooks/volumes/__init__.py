@@ -3,6 +3,7 @@
 model.py      what one volume's decision looks at: plain frozen values
 problems.py   what each problem of a disk forbids
 plan.py       the decision, pure; its docstring is the page to read first
+leftovers.py  the part about other generations' PVs and deletions by hand
 wiping.py     the part of the decision that can end in data being deleted
 requests.py   what a node's agent is asked for, pure
 builders.py   TidbVolume, PV and status as the API server wants them

@@ -18,38 +18,13 @@ nothing follows from the age of an inventory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-from hooks.engine import Plan, Refusal, Subject, Wait
-from hooks.volumes import problems, status, wiping
-from hooks.volumes.actions import (
-    CreatePv,
-    CreateVolume,
-    DeletePv,
-    FreePv,
-    FreeVolume,
-    NextGeneration,
-    RefuseWord,
-    VolumeAction,
-    WriteStatus,
-)
+from hooks.engine import Plan, Refusal, Subject
+from hooks.volumes import leftovers, problems, status, steps, wiping
+from hooks.volumes.actions import CreatePv, CreateVolume, DeletePv, VolumeAction, WriteStatus
 from hooks.volumes.finding import Finding, subject
 from hooks.volumes.model import Disk, Policy, Problem, Pv, View, Volume
+from hooks.volumes.place import Place, locate
 from schema import names
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a volume's disk is.
-
-    here: one node reports it · twice: more than one does · missing: the node where it was last has a good inventory
-    without it · lost: that Node object is gone · unknown: none of these can be said.
-    """
-
-    kind: Literal["here", "twice", "missing", "lost", "unknown"]
-    disk: Disk | None = None
-    why: str = ""
 
 
 def plan(view: View, policy: Policy) -> Plan[VolumeAction]:
@@ -61,14 +36,19 @@ def plan(view: View, policy: Policy) -> Plan[VolumeAction]:
         return Plan(refusals=(_foreign_manager(volume, policy),))
     place = locate(view, volume)
     finding = _decide(view, volume, place, policy)
-    if finding.step is not None:
-        return Plan((finding.step,), finding.waits, finding.refusals)
-    if finding.silent:
-        return Plan((), finding.waits, finding.refusals)
+    refusals = finding.refusals + leftovers.collisions(view, volume)
+    step = finding.step
+    if step is None and not finding.silent:
+        step = _show(view, volume, place, finding)
+    return Plan((step,) if step is not None else (), finding.waits, refusals)
+
+
+def _show(view: View, volume: Volume, place: Place, finding: Finding) -> WriteStatus | None:
+    """The status, when it differs from the one that is stored."""
     patch = status.patch(view, volume, place.disk, finding)
     if not patch:
-        return Plan((), finding.waits, finding.refusals)
-    write = WriteStatus(
+        return None
+    return WriteStatus(
         code="write-status",
         subject=subject(volume.name),
         does=f"show it as {finding.phase}",
@@ -80,26 +60,6 @@ def plan(view: View, policy: Policy) -> Plan[VolumeAction]:
         phase=finding.phase,
         lazy=finding.phase == "Pending" and volume.phase == "",
     )
-    return Plan((write,), finding.waits, finding.refusals)
-
-
-def locate(view: View, volume: Volume) -> Place:
-    """Reports of nodes whose Node object is gone don't count: their ConfigMap is a leftover."""
-    reports = [d for d in view.disks if d.identity == volume.identity and d.node in view.nodes]
-    if len(reports) == 1:
-        return Place("here", reports[0])
-    if len(reports) > 1:
-        places = ", ".join(sorted(f"{d.node}:{d.path or d.device}" for d in reports))
-        return Place("twice", None, f"{volume.identity} is reported by {places}")
-    last = volume.last_node
-    if not last:
-        return Place("unknown", None, "it was seen on no node yet")
-    if last not in view.nodes:
-        return Place("lost", None, f"Node {last} does not exist any more")
-    if last in view.known:
-        where = volume.status.get("path") or "its disk"
-        return Place("missing", None, f"{where} ({volume.identity}) is not on {last} any more")
-    return Place("unknown", None, f"{last} has no valid inventory")
 
 
 def _new(view: View) -> Plan[VolumeAction]:
@@ -143,15 +103,12 @@ def _decide(view: View, volume: Volume, place: Place, policy: Policy) -> Finding
     pv = next((p for p in view.pvs if p.generation == volume.generation), None)
     older = [p for p in view.pvs if p.generation < volume.generation]
     newer = [p for p in view.pvs if p.generation > volume.generation]
-    collision = _collision(view, volume)
-    if collision is not None:
-        return collision
     if newer:
-        return _newer(volume, newer[0])
+        return leftovers.newer(volume, newer[0])
     if older:
-        return _older(volume, older[0])
+        return leftovers.older(volume, older[0])
     if volume.deleting:
-        return _deleting(volume, pv, place)
+        return leftovers.deleting(volume, pv, place)
     if volume.grant is not None:
         return wiping.under_way(volume, volume.grant, pv, place.kind, place.disk, place.why)
     if pv is None:
@@ -192,7 +149,7 @@ def _bound(view: View, volume: Volume, pv: Pv, place: Place) -> Finding:
         return Finding(
             phase,
             tuple(reasons),
-            step=_refuse_word(volume, f"it is bound to {pv.claim and pv.claim.name}"),
+            step=steps.refuse_word(volume, f"it is bound to {pv.claim and pv.claim.name}"),
         )
     return Finding(phase, tuple(reasons))
 
@@ -234,11 +191,11 @@ def _available(view: View, volume: Volume, pv: Pv, place: Place, policy: Policy)
         return Finding("Available", ())
     if pv.deleting:
         return Finding(
-            "Pending", step=_free_pv(volume, pv, "it was never used and is being deleted")
+            "Pending", step=steps.free_pv(volume, pv, "it was never used and is being deleted")
         )
     if volume.word:
         return Finding(
-            "Available", step=_refuse_word(volume, "it is free: there is nothing to clear")
+            "Available", step=steps.refuse_word(volume, "it is free: there is nothing to clear")
         )
     phase, reasons = _not_to_offer(view, pv, place, policy)
     if not reasons:
@@ -295,7 +252,9 @@ def _without_pv(view: View, volume: Volume, place: Place, policy: Policy) -> Fin
             )
         return Finding(
             "Pending",
-            step=_next(volume, volume.generation + 1, "its PV is gone and was never used"),
+            step=steps.next_generation(
+                volume, volume.generation + 1, "its PV is gone and was never used"
+            ),
         )
     if place.kind == "lost":
         return Finding("Lost", (Problem("node-gone", place.why),))
@@ -304,7 +263,7 @@ def _without_pv(view: View, volume: Volume, place: Place, policy: Policy) -> Fin
     if place.kind == "twice":
         reason = Problem("duplicate-identity", place.why)
         remedy = "give one of the disks another identity (a cloned disk: new file-system UUID), or take one out"
-        return Finding("Refused", (reason,), refusals=(_refusal(volume, reason, remedy),))
+        return Finding("Refused", (reason,), refusals=(steps.refusal(volume, reason, remedy),))
     disk = place.disk
     if disk is None:
         return Finding(volume.phase or "Pending", silent=True)
@@ -313,14 +272,16 @@ def _without_pv(view: View, volume: Volume, place: Place, policy: Policy) -> Fin
     if marker is not None and marker.volume == volume.name and disk.steady:
         if marker.generation > volume.generation:
             why = f"the disk's marker is of generation {marker.generation} already"
-            return Finding("Pending", step=_next(volume, marker.generation, why))
+            return Finding("Pending", step=steps.next_generation(volume, marker.generation, why))
         if marker.generation == volume.generation and marker.pv_uid:
             if folder in disk.folders and folder not in disk.empty:
                 return wiping.orphan(
                     volume, disk, marker.pv_uid, "it holds the data of a PV that is gone"
                 )
             why = f"PV {marker.pv_uid} of this generation is gone and left nothing behind"
-            return Finding("Pending", step=_next(volume, volume.generation + 1, why))
+            return Finding(
+                "Pending", step=steps.next_generation(volume, volume.generation + 1, why)
+            )
     return _to_offer(view, volume, disk, folder, policy)
 
 
@@ -330,12 +291,14 @@ def _to_offer(view: View, volume: Volume, disk: Disk, folder: str, policy: Polic
         if volume.word:
             return wiping.by_word(volume, disk, wrong)
         return Finding(
-            "Refused", wrong, refusals=tuple(_refusal(volume, p, _remedy(volume, p)) for p in wrong)
+            "Refused",
+            wrong,
+            refusals=tuple(steps.refusal(volume, p, _remedy(volume, p)) for p in wrong),
         )
     if volume.word:
-        return Finding("Pending", step=_refuse_word(volume, "there is nothing to clear"))
+        return Finding("Pending", step=steps.refuse_word(volume, "there is nothing to clear"))
     if not disk.steady:
-        return _pending(
+        return steps.pending(
             volume,
             "not-steady",
             f"{disk.node}:{disk.path} is not steady yet",
@@ -348,9 +311,9 @@ def _to_offer(view: View, volume: Volume, disk: Disk, folder: str, policy: Polic
             f"Node {node.name} has no label kubernetes.io/hostname, which a local PV needs",
         )
         remedy = f"kubectl label node {node.name} kubernetes.io/hostname={node.name}"
-        return Finding("Refused", (reason,), refusals=(_refusal(volume, reason, remedy),))
+        return Finding("Refused", (reason,), refusals=(steps.refusal(volume, reason, remedy),))
     if folder not in disk.folders:
-        return _pending(
+        return steps.pending(
             volume,
             "folder",
             f"{disk.path}/{folder} is not there yet",
@@ -388,131 +351,6 @@ def _remedy(volume: Volume, problem: Problem) -> str:
     return "mend what the message says; the agent looks again by itself"
 
 
-def _pending(volume: Volume, code: str, why: str, until: str) -> Finding:
-    wait = Wait(code=code, subject=subject(volume.name), why=why, until=until)
-    return Finding("Pending", (Problem(code, why),), waits=(wait,))
-
-
-# --- leftovers and deletions ---
-def _older(volume: Volume, pv: Pv) -> Finding:
-    """A PV of a generation that has ended: its folder was wiped, or never used."""
-    if pv.bound:
-        reason = Problem(
-            "older-pv",
-            f"PV {pv.name} of an ended generation is bound to {pv.claim and pv.claim.name}",
-        )
-        remedy = (
-            f"find out who brought {pv.name} back (a restored backup?); "
-            "nothing is offered on this disk until it is gone"
-        )
-        return Finding("Refused", (reason,), refusals=(_refusal(volume, reason, remedy),))
-    if pv.deleting:
-        if not pv.finalizer:
-            return _pending(
-                volume, "older-pv", f"PV {pv.name} is being deleted", "Kubernetes has removed it"
-            )
-        return Finding(volume.phase, step=_free_pv(volume, pv, "its generation has ended"))
-    return Finding(
-        volume.phase,
-        step=DeletePv(
-            code="delete-older-pv",
-            subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-            does="delete it",
-            why=f"the volume is at generation {volume.generation}",
-            volume=volume.name,
-            pv=pv.name,
-            pv_uid=pv.uid,
-            pv_version=pv.version,
-            expects="released" if pv.released else "unbound",
-            claim=pv.claim,
-        ),
-    )
-
-
-def _newer(volume: Volume, pv: Pv) -> Finding:
-    why = f"PV {pv.name} is of a later generation than {volume.generation}"
-    if not volume.deleting:
-        return Finding("Pending", step=_next(volume, pv.generation, why))
-    return Finding(volume.phase, silent=True)
-
-
-def _collision(view: View, volume: Volume) -> Finding | None:
-    others = sorted({d.identity for d in view.disks if d.identity != volume.identity})
-    if not others or any(d.identity == volume.identity for d in view.disks):
-        # The volume's own disk goes on; the other one has no TidbVolume, and the table of disks says so.
-        return None
-    if locate(view, volume).kind == "unknown":
-        return None
-    return (
-        None
-        if view.pvs
-        else Finding(volume.phase, silent=True, refusals=(_collides(volume, others[0]),))
-    )
-
-
-def _collides(volume: Volume, other: str) -> Refusal:
-    why = f"disk {other} has the same short name as {volume.identity}"
-    return Refusal(
-        code="name-collision",
-        subject=subject(volume.name),
-        why=why,
-        remedy=f"if {volume.identity} is gone for good: kubectl delete tv {volume.name}",
-    )
-
-
-def _deleting(volume: Volume, pv: Pv | None, place: Place) -> Finding:
-    """A person deleted the TidbVolume: let go of what nobody uses or what is not there, never of data that is."""
-    if pv is None:
-        if not volume.finalizer:
-            return Finding(volume.phase, silent=True)
-        return Finding(volume.phase, step=_free_volume(volume))
-    if pv.bound:
-        why = f"it was deleted, but PV {pv.name} is bound to {pv.claim and pv.claim.name}"
-        return Finding(
-            "Bound" if place.kind in ("here", "twice", "unknown") else volume.phase,
-            (Problem("deleting", why),),
-            waits=(
-                Wait(
-                    code="deleting",
-                    subject=subject(volume.name),
-                    why=why,
-                    until="the claim is deleted",
-                ),
-            ),
-        )
-    if pv.deleting and (place.kind in ("lost", "missing") or not (volume.used or pv.released)):
-        return Finding(
-            volume.phase, step=_free_pv(volume, pv, "its TidbVolume was deleted by a person")
-        )
-    if (pv.released or volume.used) and place.kind not in ("lost", "missing"):
-        reason = Problem(
-            "deleting", f"it was deleted, but its disk is there and holds data of PV {pv.name}"
-        )
-        remedy = (
-            f"kubectl annotate tv {volume.name} {names.WIPE_ANNOTATION}=now, or take the disk out"
-        )
-        if volume.grant is None and volume.word and pv.released:
-            return wiping.by_word(volume, place.disk, (), pv)
-        if volume.grant is not None:
-            return wiping.under_way(volume, volume.grant, pv, place.kind, place.disk, place.why)
-        return Finding("Released", (reason,), refusals=(_refusal(volume, reason, remedy),))
-    return Finding(
-        volume.phase,
-        step=DeletePv(
-            code="withdraw-pv",
-            subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-            does="delete it",
-            why="its TidbVolume was deleted by a person, and its disk is gone or was never used",
-            volume=volume.name,
-            pv=pv.name,
-            pv_uid=pv.uid,
-            pv_version=pv.version,
-            expects="released" if pv.released else "unbound",
-            claim=pv.claim,
-        ),
-    )
-
-
 def _foreign_manager(volume: Volume, policy: Policy) -> Refusal:
     return Refusal(
         code="other-manager",
@@ -522,61 +360,4 @@ def _foreign_manager(volume: Volume, policy: Policy) -> Refusal:
             "set disks.enabled=false in this release, and use the other's StorageClass; "
             f"if that release is gone for good: disks.takeOver={volume.manager}"
         ),
-    )
-
-
-# --- pieces ---
-def _refusal(volume: Volume, reason: Problem, remedy: str) -> Refusal:
-    return Refusal(
-        code=reason.code, subject=subject(volume.name), why=reason.message, remedy=remedy
-    )
-
-
-def _next(volume: Volume, generation: int, why: str) -> NextGeneration:
-    return NextGeneration(
-        code="next-generation",
-        subject=subject(volume.name),
-        does=f"begin generation {generation}",
-        why=why,
-        volume=volume.name,
-        volume_uid=volume.uid,
-        volume_version=volume.version,
-        generation=generation,
-    )
-
-
-def _refuse_word(volume: Volume, why: str) -> RefuseWord:
-    return RefuseWord(
-        code="refuse-wipe",
-        subject=subject(volume.name),
-        does=f"take off the annotation {names.WIPE_ANNOTATION}={volume.word} and clear nothing",
-        why=why,
-        volume=volume.name,
-        volume_uid=volume.uid,
-        volume_version=volume.version,
-    )
-
-
-def _free_pv(volume: Volume, pv: Pv, why: str) -> FreePv:
-    return FreePv(
-        code="free-pv",
-        subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-        does="let it go",
-        why=why,
-        volume=volume.name,
-        pv=pv.name,
-        pv_uid=pv.uid,
-        pv_version=pv.version,
-    )
-
-
-def _free_volume(volume: Volume) -> FreeVolume:
-    return FreeVolume(
-        code="free-volume",
-        subject=subject(volume.name),
-        does="let it go",
-        why="it was deleted by a person and has no PV",
-        volume=volume.name,
-        volume_uid=volume.uid,
-        volume_version=volume.version,
     )

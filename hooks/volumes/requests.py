@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hooks.volumes.model import Disk, View, Volume
-from hooks.volumes.plan import locate
+from hooks.volumes.place import locate
 from schema import names
 
 

@@ -23,8 +23,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hooks.engine import Refusal, Subject, Wait
-from hooks.volumes import problems
-from hooks.volumes.actions import DeletePv, GiveWipe, NextGeneration, RefuseWord, RevokeWipe
+from hooks.volumes import problems, steps
+from hooks.volumes.actions import DeletePv, GiveWipe, NextGeneration, RevokeWipe
 from hooks.volumes.finding import Finding, subject
 from hooks.volumes.model import (
     CLOCKS_APART,
@@ -61,7 +61,9 @@ def released(
         if volume.word:
             # It was said of a volume that was shown as in use, perhaps before its claim went.
             return Finding(
-                "Released", reasons, step=_refuse(volume, "it was not shown as Released yet")
+                "Released",
+                reasons,
+                step=steps.refuse_word(volume, "it was not shown as Released yet"),
             )
         # First the moment is recorded; every waiting time counts from there.
         return Finding("Released", reasons)
@@ -123,15 +125,17 @@ def by_word(
     phase = "Released" if pv is not None else "Refused"
     if volume.word not in WORDS:
         return Finding(
-            phase, step=_refuse(volume, f"{volume.word!r} is neither {' nor '.join(WORDS)}")
+            phase,
+            step=steps.refuse_word(volume, f"{volume.word!r} is neither {' nor '.join(WORDS)}"),
         )
     if disk is None:
         return Finding(
-            phase, step=_refuse(volume, "its disk is reported by no node, or by more than one")
+            phase,
+            step=steps.refuse_word(volume, "its disk is reported by no node, or by more than one"),
         )
     if pv is None and volume.word == "now":
         why = f"{problems.sentence(wrong)}; =everything would delete all that is there"
-        return Finding(phase, wrong, step=_refuse(volume, why))
+        return Finding(phase, wrong, step=steps.refuse_word(volume, why))
     if not problems.clearable(disk) or not disk.steady:
         # The word stays: it is about this generation, which cannot end before it is cleared.
         why = problems.sentence(disk.problems) or f"{disk.node}:{disk.path} is not steady yet"
@@ -160,10 +164,10 @@ def orphan(volume: Volume, disk: Disk | None, pv_uid: str, why: str) -> Finding:
         return Finding(
             "Refused",
             (reason,),
-            step=_refuse(volume, f"{volume.word!r} is neither {' nor '.join(WORDS)}"),
+            step=steps.refuse_word(volume, f"{volume.word!r} is neither {' nor '.join(WORDS)}"),
         )
     if disk is None:
-        step = _refuse(volume, "its disk is reported by no node, or by more than one")
+        step = steps.refuse_word(volume, "its disk is reported by no node, or by more than one")
         return Finding("Refused", (reason,), step=step)
     foreign = "remove" if volume.word == "everything" else "keep"
     return Finding(
@@ -273,7 +277,7 @@ def _refused(
         return Finding("Refused", step=step, wipe=wipe)
     if volume.word:
         why = message or "the agent refused to clear it"
-        return Finding("Refused", step=_refuse(volume, why), wipe=wipe)
+        return Finding("Refused", step=steps.refuse_word(volume, why), wipe=wipe)
     problem = Problem(f"wipe-{reason or 'refused'}", message or "the agent refused to clear it")
     remedy = "mend what the message says; the agent tries again by itself"
     if reason == "dirty":
@@ -340,18 +344,6 @@ def _revoke(volume: Volume, why: str) -> Finding:
         volume_version=volume.version,
     )
     return Finding("Released", step=step)
-
-
-def _refuse(volume: Volume, why: str) -> RefuseWord:
-    return RefuseWord(
-        code="refuse-wipe",
-        subject=subject(volume.name),
-        does=f"take off the annotation {names.WIPE_ANNOTATION}={volume.word} and clear nothing",
-        why=why,
-        volume=volume.name,
-        volume_uid=volume.uid,
-        volume_version=volume.version,
-    )
 
 
 def _waits(

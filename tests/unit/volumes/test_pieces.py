@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from hooks.volumes import builders, inventory, parse, status, table
 from hooks.volumes.actions import CreatePv, CreateVolume
 from hooks.volumes.controller import Queue
 from hooks.volumes.inventory import InventoryError
-from hooks.volumes.model import Policy
+from hooks.volumes.model import Disk, Node, Now, Policy, View, Volume
+from hooks.volumes.plan import plan as decide
 from schema import crd, names
 from tests.model.volumes.agents import FakeDisk
 from tests.model.volumes.stage import Stage
@@ -211,6 +214,26 @@ def test_the_table_is_aligned_and_summed_up() -> None:
     assert lines[0].split() == ["NODE", "DISK", "SIZE", "PHASE", "CLAIM", "VOLUME", "WHY"]
     assert lines[2].endswith("/mnt/disks/d1 holds ['photos']")
     assert lines[1].index("Available") == lines[2].index("Refused")
+
+
+def test_two_disks_of_one_short_name_are_refused_by_name() -> None:
+    """64 bits of a hash may meet; then the second disk is told, and the first one goes on."""
+    moment = datetime(2026, 11, 20, tzinfo=UTC)
+    mine = Disk(node="n1", identity="wwn-1", path="/mnt/disks/a", capacity_bytes=1 << 30)
+    other = replace(mine, identity="wwn-2", path="/mnt/disks/b")
+    view = View(
+        name="tv-1",
+        now=Now(moment, moment),
+        disks=(mine, other),
+        nodes={"n1": Node("n1", "u", "n1")},
+        known=frozenset({"n1"}),
+        volume=Volume("tv-1", "u", "1", "wwn-1", 1),
+    )
+    plan = decide(view, Policy())
+    (refusal,) = plan.refusals
+    assert refusal.why == "disk wwn-2 has the same short name as wwn-1"
+    assert refusal.remedy == "if wwn-1 is gone for good: kubectl delete tv tv-1"
+    assert [wait.code for wait in plan.waits] == ["folder"]
 
 
 class Clock:

@@ -301,12 +301,22 @@ def test_a_disk_pulled_while_bound(disks: Disks, wait_for: WaitFor) -> None:
     kube = disks.kube
     (volume,) = started(disks, wait_for, "pulled")
     status = kube.get("tidbvolume", volume)["status"]
-    slot = status["path"].rsplit("/", 1)[1]
-    faults.pull_disk(disks.cluster, status["node"], slot)
+    machine, slot = status["node"], status["path"].rsplit("/", 1)[1]
+    faults.pull_disk(disks.cluster, machine, slot)
     wait_for(partial(_is, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
     assert "deletionTimestamp" not in kube.get("pv", status["pv"]["name"])["metadata"]
-    faults.insert_disk(disks.cluster, status["node"], slot)
-    wait_for(partial(_is, disks, volume, "Bound"), 30, "back as Bound", disks.shown)
+    # A pod that still holds the dead file system keeps its UUID, and the kernel mounts no second one.
+    kube.run("scale", "statefulset", "pulled", "--replicas=0")
+    wait_for(lambda: not kube.all("pods", "-l", "app=pulled"), 60, "the pod is gone")
+    faults.insert_disk(disks.cluster, machine, slot)
+    wait_for(
+        lambda: (disks.phase(volume), disks.codes(volume)) == ("Bound", []),
+        60,
+        "back as Bound",
+        disks.shown,
+    )
+    kube.run("scale", "statefulset", "pulled", "--replicas=1")
+    wait_for(lambda: kube.running("app=pulled"), 90, "the pod runs again", disks.shown)
     gone(disks, wait_for, "pulled")
     cleared(disks, wait_for, volume)
 

@@ -140,10 +140,15 @@ class Memory:
     def _update(
         self, where: Where, found: Obj, new: Obj, subresource: str, *, exact: bool = False
     ) -> Obj:
-        for key in ("uid", "resourceVersion"):
-            said = new["metadata"].get(key)
-            if said is not None and said != found["metadata"][key]:
-                raise _Refused(409, "Conflict", f'{where[0]} "{where[2]}": {key} is another one')
+        meta = found["metadata"]
+        if (
+            new["metadata"].get("resourceVersion", meta["resourceVersion"])
+            != meta["resourceVersion"]
+        ):
+            raise _Refused(409, "Conflict", f'{where[0]} "{where[2]}": it has been modified')
+        if new["metadata"].get("uid", meta["uid"]) != meta["uid"]:
+            # Unlike in a DELETE: in a patch the UID is a field that cannot be changed.
+            raise _Refused(422, "Invalid", "metadata.uid: field is immutable")
         if exact and "resourceVersion" not in new["metadata"]:
             raise _Refused(
                 422, "Invalid", "metadata.resourceVersion: must be specified for an update"

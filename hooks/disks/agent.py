@@ -21,12 +21,12 @@ from hooks.disks.observe import Snapshot
 from hooks.disks.plan import Clear, plan
 from hooks.disks.requests import Request
 from hooks.disks.workers import Workers
+from hooks.kube.backoff import Backoff
 
 LOG = logging.getLogger("disks")
 # Progress of a wipe is news, but not worth a write a second.
 _PROGRESS_SECONDS = 5.0
 _WIPING_SECONDS = 2.0
-_RETRY_SECONDS = 2.0
 _LONG_AGO = 86400.0
 
 
@@ -74,9 +74,11 @@ class Agent:
         self._published: dict[str, Any] | None = None
         self._published_text: str | None = None
         self._published_at = 0.0
+        # A fleet of agents that lost one API server must not come back in step.
+        self._retry = Backoff(first=4.0)
         self._asked: tuple[str | None, Mapping[str, Request], str | None] = (None, {}, None)
         self.workers = Workers(
-            self.probe, self._stands, wake, trim=lambda: self._config.config.trim
+            self.probe, self._stands, wake, trim=lambda: self._config.config.trim, clock=clock
         )
         self.entries: tuple[Entry, ...] = ()
 
@@ -163,7 +165,8 @@ class Agent:
             return None
         text = inventory.text(document, self._now())
         if not self._exchange.publish(text):
-            return _RETRY_SECONDS
+            return self._retry.next()
+        self._retry.reset()
         self._published, self._published_text = document, text
         self._published_at = moment
         return None

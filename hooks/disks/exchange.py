@@ -72,7 +72,9 @@ class KubeExchange:
             # By force: nobody else has a say in what this node's disks are.
             written = self._client.apply(inventory, force=True)
         except KubeError as error:
-            if not isinstance(error, RetryableError) or not self._silent:
+            # Once for an API server that is away, however it says so; once for each other reason.
+            away = isinstance(error, RetryableError) and bool(self._silent)
+            if not away and str(error) != self._silent:
                 LOG.warning("the inventory could not be written: %s; trying again", error)
             self._silent = str(error)
             return False

@@ -126,7 +126,9 @@ class Workers:
                 self._write(action)
                 task.trouble = ""
         except (folders.FolderError, MarkerError, MountChangedError, OSError) as error:
-            task.trouble = f"{action.entry.path}: {action.request.folder} was not made: {error}"
+            task.trouble = (
+                f"{action.entry.path}: {action.request.folder} was not made: {_words(error)}"
+            )
             LOG.warning("%s", task.trouble)
         finally:
             task.ended = self._clock()
@@ -190,10 +192,10 @@ class Workers:
     ) -> WipeAnswer:
         entry, asked = action.entry, action.request.wipe
         assert asked
-        message = f"{entry.path} is not wiped: {error}"
+        message = f"{entry.path} is not wiped: {_words(error)}"
         if progress.begun:
             removed = f"{progress.removed_bytes} of {progress.total_bytes} bytes"
-            message = f"wiping {entry.path}/{asked.folder} stopped after {removed}: {error}"
+            message = f"wiping {entry.path}/{asked.folder} stopped after {removed}: {_words(error)}"
         LOG.warning("%s", message)
         return WipeAnswer(
             asked.generation,
@@ -223,3 +225,10 @@ def _open(entry: Entry) -> int:
             raise BlockingIOError(errno.EAGAIN, "another agent is at work on it") from error
         raise
     return root
+
+
+def _words(error: Exception) -> str:
+    """Without Python's "[Errno 5]"; with the file's name, where the kernel's error is about one."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

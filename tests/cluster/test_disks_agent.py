@@ -350,6 +350,16 @@ def test_the_agents_container_can_open_no_disk(agents: Agents) -> None:
     assert agents.kube.exec(pod, "python3", "-c", script).strip() == "Operation not permitted"
     write = script.replace("/host/dev/nvme1n1', os.O_RDONLY", "/x', os.O_CREAT")
     assert agents.kube.exec(pod, "python3", "-c", write).strip() == "Read-only file system"
+    by_hand = (
+        "python3",
+        "-m",
+        "hooks",
+        "disks",
+        "--dry-run",
+        "--host-dev=/host/dev",
+        "--host-udev=/host/udev",
+    )
+    assert agents.kube.exec(pod, *by_hand).startswith("disks: 2 of 2 could be offered as volumes")
     status = agents.kube.exec(pod, "python3", "-c", "print(open('/proc/1/status').read())")
     capabilities = int(status.split("CapEff:")[1].split()[0], 16)
     assert {number for number in range(64) if capabilities >> number & 1} == {

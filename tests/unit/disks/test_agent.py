@@ -6,6 +6,7 @@ whatever breaks the inventory's schema.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
@@ -21,7 +22,17 @@ from hooks.disks.observe import Candidate, Snapshot
 from schema import names
 from tests.unit.disks import worlds
 from tests.unit.disks.node import NODE, World
-from tests.unit.disks.worlds import IDENTITY, PV, candidate, fill, folder, mark, marked, request
+from tests.unit.disks.worlds import (
+    IDENTITY,
+    PV,
+    candidate,
+    fill,
+    folder,
+    mark,
+    marked,
+    opened,
+    request,
+)
 
 
 @pytest.fixture
@@ -188,6 +199,37 @@ def test_a_wipe_that_takes_long_holds_up_nothing(world: World, tmp_path: Path) -
     assert world.disk()["wipe"]["state"] == "Done"
 
 
+def test_two_agents_never_work_on_one_disk(world: World) -> None:
+    """While one is being replaced; flock tells two openings apart, as it tells two containers."""
+    in_use(world)
+    with opened(world.root) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        world.cluster.ask(request(wipe=True))
+        wipe = world.settle()["wipe"]
+        assert (wipe["state"], wipe["reason"]) == ("Failed", "io-error")
+        assert "another agent is at work on it" in wipe["message"]
+        assert (world.root / folder() / "db" / "LOCK").exists()
+    for _ in range(8):
+        world.round()
+    assert world.disk()["wipe"]["state"] == "Done"
+
+
+def test_a_folder_that_cannot_be_made_is_told(world: World) -> None:
+    world.settle()
+    with opened(world.root) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        world.cluster.ask(request(make=True, pv=""))
+        world.settle()
+        (complaint,) = world.cluster.published[-1]["complaints"]
+        assert complaint == (
+            f"{world.root}: {folder()} was not made: another agent is at work on it"
+        )
+    for _ in range(8):
+        world.round()
+    assert world.disk()["folders"] == [folder()]
+    assert "complaints" not in world.cluster.published[-1]
+
+
 def test_a_wipe_that_is_withdrawn_stops(world: World) -> None:
     in_use(world)
     world.cluster.hold = threading.Event()
@@ -290,8 +332,9 @@ def test_an_api_server_that_is_away_is_tried_again(world: World) -> None:
     world.settle()
     world.cluster.away = True
     (world.root / "new").touch()
-    assert world.round() == 2.0
-    assert world.round() == 2.0
+    waits = [world.round() for _ in range(8)]
+    assert max(waits) <= 30.0
+    assert len(set(waits)) == 8  # jitter: a fleet must not come back in step
     world.cluster.away = False
     world.round()
     assert world.disk()["foreign"]["names"] == ["new"]

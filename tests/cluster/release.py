@@ -185,6 +185,27 @@ def sql_answers(host: str, port: int) -> bool:
         return False
 
 
+def forget_cluster_wide(kube: Kubectl) -> None:
+    """Delete what a release that Helm did not install has outside its namespace: `<namespace>.…`, and its class."""
+    kinds = (
+        "clusterroles",
+        "clusterrolebindings",
+        "validatingadmissionpolicybindings",
+        "validatingadmissionpolicies",
+    )
+    for kind in kinds:
+        names = [
+            o["metadata"]["name"]
+            for o in kube.all(kind)
+            if o["metadata"]["name"].startswith(f"{kube.namespace}.")
+        ]
+        if names:
+            kube.run("delete", kind, *names)
+    kube.run(
+        "delete", "storageclass", "-l", f"app.kubernetes.io/instance={NAME}", "--ignore-not-found"
+    )
+
+
 @contextmanager
 def local_volumes(cluster: Cluster, namespace: str) -> Iterator[str]:
     """A StorageClass `local-<namespace>` with one volume a disk; gone afterwards, with what is in the folders."""

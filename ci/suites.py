@@ -40,6 +40,8 @@ SUITES = (
     Suite("postrender", needs=("helm4", "helm3", "kustomize")),
     Suite("contract", needs=("etcd",)),
     Suite("standin", needs=("etcd",)),
+    Suite("model"),
+    Suite("faults", needs=("etcd", "kube-apiserver")),
     Suite(
         "cluster",
         needs=(

@@ -40,7 +40,8 @@ import sys, time
 from pathlib import Path
 from hooks.disks.host import Host
 from hooks.disks.job import Observer
-from hooks.disks.judge import Policy, judge, settle
+from hooks.disks.judge import Policy, judge
+from hooks.disks.steady import settle
 folder = Path(sys.argv[1])
 look = Observer(Host(dev=folder / "dev"), str(folder / "disks"))
 costs = []

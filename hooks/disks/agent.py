@@ -16,10 +16,11 @@ from typing import Any, Protocol
 from hooks.disks import inventory, requests
 from hooks.disks.config import ConfigFile
 from hooks.disks.inventory import Entry, Node
-from hooks.disks.judge import Memory, Sight, judge, settle, unsettled_until
+from hooks.disks.judge import judge
 from hooks.disks.observe import Snapshot
 from hooks.disks.plan import Clear, plan
 from hooks.disks.requests import Request
+from hooks.disks.steady import Memory, Sight, settle, unsettled_until
 from hooks.disks.workers import Workers
 from hooks.kube.backoff import Backoff
 

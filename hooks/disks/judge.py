@@ -33,19 +33,7 @@ class Policy:
 
     min_size_bytes: int = 0
     steady_seconds: float = 2.0
-
-
-@dataclass(frozen=True)
-class Sight:
-    """How long a disk has looked the same."""
-
-    looks: tuple[object, ...]
-    since: float
-    """Monotonic seconds: a clock that is set does not make a disk steady."""
-
-
-Memory = Mapping[str, Sight]
-"""Path (device, for an unmounted disk) → what was seen there last."""
+    """How long a disk must look the same (steady.py)."""
 
 
 def judge(snapshot: Snapshot, policy: Policy, requests: Mapping[str, Request]) -> tuple[Entry, ...]:
@@ -63,53 +51,6 @@ def judge(snapshot: Snapshot, policy: Policy, requests: Mapping[str, Request]) -
             key=lambda entry: (entry.identity, entry.path, entry.device),
         )
     )
-
-
-def settle(
-    entries: Iterable[Entry], memory: Memory, policy: Policy, now: float
-) -> tuple[tuple[Entry, ...], Memory]:
-    """Mark the disks that have looked the same for long enough, and remember how all look now.
-
-    A disk that shows up is mounted in several steps (device, file system, a bind mount over it); its capacity read in
-    between was published by others and never corrected.
-    """
-    settled, seen = [], {}
-    for entry in entries:
-        key = entry.path or entry.device
-        sight = Sight(looks(entry), now)
-        before = memory.get(key)
-        exchanged = before is not None and before.looks[0] not in ("", entry.identity)
-        if before and before.looks == sight.looks:
-            sight = before
-        elif before and before.looks == looks(replace(entry, mount=None)):
-            # Known from the inventory that this agent wrote before it was restarted.
-            sight = replace(sight, since=before.since)
-        seen[key] = sight
-        steady = now - sight.since >= policy.steady_seconds
-        if exchanged and before and entry.identity and not steady:
-            message = f"is another disk than before on this path (was {before.looks[0]})"
-            entry = _with(entry, Problem("changed", message))
-        settled.append(replace(entry, steady=steady))
-    return tuple(settled), seen
-
-
-def looks(entry: Entry) -> tuple[object, ...]:
-    """All that has to stay the same for a disk to be steady; the identity first."""
-    codes = tuple(sorted(entry.codes))
-    return (
-        entry.identity,
-        entry.device,
-        entry.fs_uuid,
-        entry.capacity_bytes,
-        codes,
-        (entry.mount.id, entry.mount.number) if entry.mount else None,
-    )
-
-
-def unsettled_until(entries: Iterable[Entry], memory: Memory, policy: Policy) -> float | None:
-    """When (monotonic) the next disk becomes steady; None when all are."""
-    waits = [memory[e.path or e.device].since for e in entries if not e.steady]
-    return min(waits) + policy.steady_seconds if waits else None
 
 
 def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entry:
@@ -158,7 +99,7 @@ def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entr
                 "not be told from another disk after a reboot",
             )
         )
-    return _with(entry, *found)
+    return with_problems(entry, *found)
 
 
 def _of_the_mount(candidate: Candidate, snapshot: Snapshot) -> Iterable[Problem]:
@@ -330,7 +271,7 @@ def _other(other: OtherDisk, snapshot: Snapshot) -> Entry:
             f"{named} has no file system; to offer it, run on the node (its own mkfs fits its kernel): "
             f"mkfs.xfs {_device(other)} && {_mount_commands(other, root)}",
         )
-    return _with(entry, found)
+    return with_problems(entry, found)
 
 
 def _device(other: OtherDisk) -> str:
@@ -353,7 +294,7 @@ def _twins(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         by_identity[entry.identity].append(entry.path or entry.device)
     return [
-        _with(
+        with_problems(
             entry,
             Problem(
                 "duplicate-identity",
@@ -384,7 +325,7 @@ def _shared(entries: list[Entry], snapshot: Snapshot) -> list[Entry]:
                 message = (
                     f"{entry.path} shares {unit} with {', '.join(beside)}; a volume is a whole disk"
                 )
-                entry = _with(entry, Problem("shared-disk", message))
+                entry = with_problems(entry, Problem("shared-disk", message))
         shared.append(entry)
     return shared
 
@@ -396,22 +337,24 @@ def _against_request(entry: Entry, request: Request | None) -> Entry:
     marker = entry.marker
     if marker and marker.volume != request.volume:
         message = f"the marker on {entry.path} is of {marker.volume}, this disk is {request.volume}"
-        return _with(entry, Problem("marker", message))
+        return with_problems(entry, Problem("marker", message))
     if marker and marker.generation > request.generation:
         message = (
             f"the marker on {entry.path} is of generation {marker.generation}, {request.generation} is asked for: the "
             "disk was used by another cluster, or this cluster's TidbVolume was made anew"
         )
-        return _with(entry, Problem("marker", message))
+        return with_problems(entry, Problem("marker", message))
     if request.make and marker and marker.folder == request.folder and marker.pv_uid:
         message = (
             f"{entry.path}/{marker.folder} belongs to the PV with UID {marker.pv_uid}, which this cluster does not "
             "know: the disk was used by another cluster"
         )
-        return _with(entry, Problem("marker", message))
+        return with_problems(entry, Problem("marker", message))
     if request.make and entry.occupied:
         # A new generation starts empty, whoever's the files are.
-        return _with(entry.without("dirty"), _dirty(entry, [*entry.foreign, *entry.occupied]))
+        return with_problems(
+            entry.without("dirty"), _dirty(entry, [*entry.foreign, *entry.occupied])
+        )
     wiped = marker and marker.wipe and marker.wipe.generation == request.generation
     unread = entry.codes & {"io-error", "probe-failed", "marker"}
     if not request.make and not wiped and not unread and request.folder not in entry.folders:
@@ -419,11 +362,11 @@ def _against_request(entry: Entry, request: Request | None) -> Entry:
             f"{entry.path} has no folder {request.folder}, where this disk's volume was: its file system was made "
             "anew, or another disk answers to this identity"
         )
-        return _with(entry, Problem("changed", message))
+        return with_problems(entry, Problem("changed", message))
     return entry
 
 
-def _with(entry: Entry, *problems: Problem) -> Entry:
+def with_problems(entry: Entry, *problems: Problem) -> Entry:
     """One problem a code: the words of several become one message."""
     said: dict[str, list[str]] = defaultdict(list)
     for problem in (*entry.problems, *problems):

@@ -18,7 +18,7 @@ from ci.cluster import Cluster, faults
 from tests.cluster.conftest import KUBE, WaitFor
 from tests.cluster.database import AFTER, Database, values
 from tests.cluster.kube import Kubectl
-from tests.cluster.release import NAME, Release, merged
+from tests.cluster.release import CHART, NAME, Release, merged
 
 CLASS = "failover-test"
 # The five minutes in the long version.
@@ -40,7 +40,8 @@ def running(
     kube.run("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce=privileged")
     release = Release(kube, tmp_path_factory.mktemp("helm"))
     release.base = merged(release.base, values(CLASS))
-    release.install({})
+    # The CRD may be there from another release: the chart keeps it.
+    release.helm("install", NAME, str(CHART), "--take-ownership", values={})
     yield Database(cluster, release)
     faults.mend(cluster)
     release.helm("uninstall", NAME, "--ignore-not-found", "--no-hooks")

@@ -168,8 +168,10 @@ def renamed(
 
     def deed(old: tuple[object, ...]) -> tuple[object, ...]:
         match old:
-            case ("retire" | "force" | "unevict" as how, (int(i), int(k))):
-                return (how, (tikv[i], k))
+            case ("unevict", (int(i), int(k))):
+                return ("unevict", (tikv[i], k))
+            case ("retire" | "force" as how, (int(i), int(k)), int(leader)):
+                return (how, (tikv[i], k), pd[leader])
             case ("remove", (int(i), int(k)), *rest):
                 return ("remove", (pd[i], k), *rest)
             case ("note" | "settle" | "forget" as how, int(d), tuple(o), *rest):

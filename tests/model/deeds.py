@@ -36,19 +36,22 @@ from tests.model.world import (
 Planner = Callable[[Snapshot, Policy], Plan[actions.Step]]
 POLICY = Policy(max_per_day=100)
 Deed = tuple[object, ...]
+Performer = Callable[[World, Deed], World]
 
 
 class BrokenOathError(AssertionError):
     """An act of the job broke the invariant; the message is the broken sentence of plan.py's docstring."""
 
 
-def job_steps(world: World, planner: Planner = plan) -> Iterator[Step]:
+def job_steps(
+    world: World, planner: Planner = plan, act: Performer | None = None
+) -> Iterator[Step]:
     """What the job may do next; dying is always among it."""
     if world.job is not None:
         yield "the job dies", world._replace(job=None, reading=unwatched(world.reading))
         for deed in world.job:
             rest = tuple(one for one in world.job if one != deed)
-            after = perform(world, deed)
+            after = (act or perform)(world, deed)
             yield f"the job does {told(deed)}", after._replace(job=rest or None)
         return
     if led(world) and (not well(world) or world.reading is not None):
@@ -101,7 +104,8 @@ def deed_of(action: actions.Step) -> Deed:
         case actions.Forget():
             return ("forget", disk_of(action.entry.volume_uid), owner_of(action.entry.owner))
         case actions.RetireStore():
-            return ("force" if action.force else "retire", store_of(action.store))
+            leader = member_of(action.leader)[0]
+            return ("force" if action.force else "retire", store_of(action.store), leader)
         case actions.RemoveMember():
             return ("remove", member_of(action.member), bool(action.name))
         case actions.DeleteClaim():
@@ -157,8 +161,8 @@ def perform(world: World, deed: Deed) -> World:
                     if (n.disk, n.owner, n.state) != (disk, owner, "Retiring")
                 )
             )
-        case ("retire" | "force" as how, tuple(store_id)):
-            return retire(world, store_id, force=how == "force")
+        case ("retire" | "force" as how, tuple(store_id), int(leader)):
+            return retire(world, store_id, leader, force=how == "force")
         case ("remove", tuple(member_id), bool(named)):
             return remove(world, member_id, named=named)
         case ("claim", str(component), int(ordinal), int(disk)):
@@ -168,16 +172,14 @@ def perform(world: World, deed: Deed) -> World:
     return world
 
 
-def retire(world: World, store_id: StoreId, *, force: bool) -> World:
+def retire(world: World, store_id: StoreId, leader: int, *, force: bool) -> World:
     store = next((s for s in world.stores if s.id == store_id), None)
     reading = world.reading
     if not led(world) or store is None or store.kind not in ("live", "offline") or reading is None:
         return world
-    if reads_up(world, store) or store_id in reading.moved or reading.leader != world.leader:
+    if reads_up(world, store) or store_id in reading.moved or leader != world.leader:
         return world
-    if not reading.steady or any(
-        s.kind == "live" and s.id != store_id and not reads_up(world, s) for s in world.stores
-    ):
+    if any(s.kind == "live" and s.id != store_id and not reads_up(world, s) for s in world.stores):
         return world
     if not force:
         counted = [s for s in world.stores if s.kind == "live"]
@@ -267,7 +269,7 @@ def delete_pod(world: World, component: str, ordinal: int, *, force: bool, going
         return with_place(
             world, component, ordinal, place._replace(pod=place.pod._replace(deleting=True))
         )
-    if node is not None and world.nodes[node] not in ("long", "gone"):
+    if node is not None and world.nodes[node] not in ("long", "deaf long", "gone"):
         return world
     return settled_leader(
         with_place(world, component, ordinal, made_anew(place._replace(pod=None)))

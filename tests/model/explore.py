@@ -9,15 +9,21 @@ further faults and says how it ends.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hooks.failover.model import Policy
 from hooks.failover.plan import plan
 from tests.model import nature
 from tests.model.canonical import canonical
-from tests.model.deeds import POLICY, BrokenOathError, Planner, first_reading, job_steps, perform
+from tests.model.deeds import (
+    POLICY,
+    BrokenOathError,
+    Performer,
+    Planner,
+    first_reading,
+    job_steps,
+    perform,
+)
 from tests.model.sight import impossible, snapshot
 from tests.model.world import Step, World, led, well
 
@@ -48,14 +54,21 @@ class Explored:
         return f"{whole} {len(self.worlds)} states, {self.transitions} transitions in {self.seconds:.1f} s"
 
 
-def successors(world: World, planner: Planner = plan) -> Iterator[Step]:
-    yield from job_steps(world, planner)
+def successors(
+    world: World, planner: Planner = plan, act: Performer | None = None
+) -> Iterator[Step]:
+    yield from job_steps(world, planner, act)
     yield from nature.nature(world)
     yield from nature.recoveries(world)
     yield from nature.faults(world)
 
 
-def explore(start: World, planner: Planner = plan, at_most: int = 10**7) -> Explored:
+def explore(
+    start: World,
+    planner: Planner = plan,
+    act: Performer | None = None,
+    at_most: int = 10**7,
+) -> Explored:
     """Breadth first from `start`; ends at the first broken oath, so its trace is a shortest one."""
     began = time.monotonic()
     found = Explored()
@@ -67,7 +80,7 @@ def explore(start: World, planner: Planner = plan, at_most: int = 10**7) -> Expl
         beyond: list[World] = []
         for world in edge:
             try:
-                for step, after in successors(world, planner):
+                for step, after in successors(world, planner, act):
                     found.transitions += 1
                     if after in met:
                         continue
@@ -181,12 +194,11 @@ def with_reading(world: World) -> World:
     return next((after for told, after in nature.time_passes(seen) if told == "15 s pass"), seen)
 
 
-def endings(found: Explored, planner: Planner = plan) -> Counter[str]:
-    """How many of the worlds end how."""
+def endings(found: Explored, planner: Planner = plan) -> dict[str, list[World]]:
+    """The worlds, without what the job was about to do, by how they end."""
     memory: dict[World, str] = {}
-    resting = {world._replace(job=None, reading=None) for world in found.worlds}
-    return Counter(ending(world, planner, memory) for world in resting)
-
-
-Check = Callable[[World], None]
-__all__ = ["Explored", "Policy", "endings", "explore"]
+    by_end: dict[str, list[World]] = {}
+    for world in found.worlds:
+        resting = world._replace(job=None, reading=None)
+        by_end.setdefault(ending(resting, planner, memory), []).append(world)
+    return by_end

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.model.world import (
+    AWAY_FOR_LONG,
     Claim,
     Disk,
     Member,
+    NodeState,
     Place,
     Pod,
     Step,
@@ -36,10 +38,8 @@ def faults(world: World) -> Iterator[Step]:
     mortal = len(world.nodes) - world.sheltered
     for i, state in enumerate(world.nodes[:mortal]):
         if state == "up":
-            yield (
-                f"node {i} falls silent",
-                settled_leader(spent._replace(nodes=put(spent.nodes, i, "short"))),
-            )
+            yield f"node {i} falls silent", settled_leader(with_node(spent, i, "short"))
+            yield f"the kubelet of node {i} dies", with_node(spent, i, "deaf")
         if state != "gone":
             # Also a healthy machine's Node object, by a person's mistake or after it was silent.
             yield f"Node {i} is deleted", settled_leader(node_deleted(spent, i))
@@ -54,6 +54,10 @@ def faults(world: World) -> Iterator[Step]:
     for member in sorted(healthy(world)):
         if member[0] != world.leader and led(world):
             yield f"PD's leader moves to pd-{member[0]}", new_leader(spent, member[0])
+
+
+def with_node(world: World, node: int, state: NodeState) -> World:
+    return world._replace(nodes=put(world.nodes, node, state))
 
 
 def recoveries(world: World) -> Iterator[Step]:
@@ -117,12 +121,10 @@ def time_passes(world: World) -> Iterator[Step]:
             soon = soon._replace(reading=soon.reading._replace(aged=True))
         if soon != world:
             yield "15 s pass", soon
-    if any(state == "short" for state in world.nodes) or any(
+    if any(state in AWAY_FOR_LONG for state in world.nodes) or any(
         s.beat == "short" for s in world.stores
     ):
-        late = world._replace(
-            nodes=tuple("long" if state == "short" else state for state in world.nodes)
-        )
+        late = world._replace(nodes=tuple(AWAY_FOR_LONG.get(state, state) for state in world.nodes))
         for store in late.stores:
             if store.beat == "short":
                 late = with_store(late, store.id, beat="long")
@@ -131,7 +133,7 @@ def time_passes(world: World) -> Iterator[Step]:
             if (
                 place.pod is not None
                 and place.pod.node is not None
-                and late.nodes[place.pod.node] == "long"
+                and late.nodes[place.pod.node] in AWAY_FOR_LONG.values()
             ):
                 evicted = place._replace(pod=place.pod._replace(deleting=True))
                 late = with_place(late, component, ordinal, evicted)

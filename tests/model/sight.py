@@ -279,12 +279,8 @@ def slot(world: World, component: Component, ordinal: int, place: Place) -> Slot
 
 
 def node(index: int, state: str) -> Node:
-    since = (
-        NOW
-        - {"up": timedelta(days=9), "short": timedelta(minutes=2), "long": timedelta(hours=1)}[
-            state
-        ]
-    )
+    spans = {"up": timedelta(days=9), "short": timedelta(minutes=2), "long": timedelta(hours=1)}
+    since = NOW - spans["long" if state == "deaf long" else "short" if state == "deaf" else state]
     return Node(f"n{index}", f"n{index}", state == "up", since)
 
 

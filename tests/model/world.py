@@ -30,8 +30,14 @@ StoreId = tuple[Ordinal, int]  # (ordinal, which of its stores): ids are never u
 MemberId = tuple[Ordinal, int]
 Content = tuple[str, Ordinal, int] | None  # ("tikv" | "pd", ordinal, which); None: empty
 
-NodeState = Literal["up", "short", "long", "gone"]
+NodeState = Literal["up", "short", "long", "gone", "deaf", "deaf long"]
 # short, long: silent and NotReady, for less or more than `after`; gone: the Node object was deleted
+# deaf: the kubelet is dead, so the Node is NotReady, and all that runs there runs on
+
+
+ALIVE = frozenset({"up", "deaf", "deaf long"})
+AWAY_FOR_LONG: dict[NodeState, NodeState] = {"short": "long", "deaf": "deaf long"}
+"""What half an hour makes of a node that is NotReady."""
 
 
 class Claim(NamedTuple):
@@ -184,7 +190,7 @@ def runs(world: World, place: Place) -> bool:
     return (
         place.pod is not None
         and place.pod.node is not None
-        and world.nodes[place.pod.node] == "up"
+        and world.nodes[place.pod.node] in ALIVE
         and place.claim is not None
         and place.claim.disk is not None
         and world.disks[place.claim.disk].sound

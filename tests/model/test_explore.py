@@ -1,0 +1,102 @@
+"""Every reachable world of three small clusters, and how each of them ends: with up to two faults at any moment.
+
+What was explored is printed with its numbers (`pytest -s`). The whole cluster with two faults, members and
+stores at once, takes many minutes: HELM_TIDB_SOAK=1 explores it to the end, the quick run with one fault.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from hooks.engine import Plan
+from hooks.failover.actions import Step
+from hooks.failover.model import PdView, Policy, Snapshot
+from hooks.failover.plan import plan
+from tests.model.deeds import Deed, perform, swear
+from tests.model.explore import Explored, endings, explore
+from tests.model.quick import SOAK
+from tests.model.world import World, start, with_store
+
+SMALL = {
+    # Three stores on four nodes of two disks; PD's members on a node of their own, where only their leader changes.
+    "stores": start(shelter="pd"),
+    # Three members likewise; nothing happens to the stores.
+    "members": start(shelter="tikv"),
+    # All of it together.
+    "whole": start(faults=2 if SOAK else 1),
+}
+GOOD_ENDS = {
+    "well",
+    # Two lost at once.
+    "refuses stores-lost",
+    "refuses regions-endangered",
+    "refuses pd-no-leader",
+    # The machines that are left have no disk for it.
+    "waits no-free-disk",
+    "waits draining, waits no-free-disk",
+    "waits no-free-disk, waits others-leaving",
+    # Another pod of the component has taken its node meanwhile.
+    "waits pod-kept-out",
+    "waits draining, waits pod-kept-out",
+}
+"""How a world may end that nothing more happens to: each in words that a person can act on."""
+
+
+@pytest.fixture(scope="module", params=sorted(SMALL))
+def explored(request: pytest.FixtureRequest) -> Explored:
+    found = explore(SMALL[request.param])
+    print(f"\n{request.param}: {found.told()}")
+    return found
+
+
+def test_no_act_breaks_the_oath_in_any_reachable_world(explored: Explored) -> None:
+    assert not explored.broken, explored.broken + "\n" + "\n".join(explored.trace)
+    assert explored.complete
+    assert len(explored.worlds) > 10_000
+
+
+def test_every_world_ends_well_or_says_why_not(explored: Explored) -> None:
+    by_end = endings(explored)
+    print("\nends: " + ", ".join(f"{end}: {len(some)}" for end, some in by_end.items()))
+    bad = {end: explored.way_to(by_end[end][0]) for end in set(by_end) - GOOD_ENDS}
+    assert not bad
+    assert len(by_end["well"]) > len(explored.worlds) / 2
+
+
+# --- The explorer itself: what is broken is found, by the shortest way ----------------------------
+
+
+def whoever_leads(world: Snapshot, policy: Policy) -> Plan[Step]:
+    """A plan that compares two readings of two leaders, as if one had heard what the other did."""
+    if isinstance(world.pd, PdView) and world.earlier is not None:
+        view = dataclasses.replace(world.pd, leader_steady=True, leader_watched=True)
+        earlier = dataclasses.replace(world.earlier, leader=view.leader.id)
+        world = dataclasses.replace(world, pd=view, earlier=earlier)
+    return plan(world, policy)
+
+
+def test_a_plan_that_does_not_ask_who_led_is_found() -> None:
+    found = explore(SMALL["stores"], whoever_leads)
+    assert "heartbeats and is retired" in found.broken
+    way = "\n".join(found.trace)
+    assert "the kubelet of node" in way
+    assert "PD's leader moves" in way
+    assert len(found.trace) < 12, way
+
+
+def trusting(world: World, deed: Deed) -> World:
+    """An apply that does what the plan wanted without another look."""
+    if deed[0] in ("force", "retire"):
+        store = next(s for s in world.stores if s.id == deed[1])
+        swear(store.beat != "fresh", f"store {store.id} heartbeats and is retired")
+        return with_store(world, store.id, kind="destroyed")
+    # Up to the retirement, the notes matter alone.
+    return perform(world, deed) if deed[0] == "note" else world
+
+
+def test_an_apply_that_does_not_look_again_is_found() -> None:
+    found = explore(SMALL["stores"], act=trusting)
+    assert "heartbeats and is retired" in found.broken
+    assert any("comes back" in step for step in found.trace), found.trace

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hooks import kube
-from hooks.doctor import lost
+from hooks.doctor import database, lost
 from hooks.doctor.finding import Finding, Weight, count
 from hooks.doctor.lastwords import last_words
 from hooks.doctor.scheduler import World
@@ -26,17 +26,25 @@ _PULL = frozenset(
 
 def of(pods: Sequence[Obj], snapshot: Snapshot, world: World) -> list[Finding]:
     found: list[Finding] = []
-    stranded: dict[str, list[Obj]] = {}
+    away = stranded(pods, snapshot, world)
+    for pod in pods:
+        home = pod["spec"].get("nodeName")
+        if home and home not in away and (pod.get("status") or {}).get("phase") != "Succeeded":
+            found += _of_pod(pod, snapshot)
+    return [*found, *(_lost_node(node, there, snapshot, world) for node, there in away.items())]
+
+
+def stranded(pods: Sequence[Obj], snapshot: Snapshot, world: World) -> dict[str, list[Obj]]:
+    """Node → the pods that were there when it stopped answering, or was deleted."""
+    found: dict[str, list[Obj]] = {}
     for pod in pods:
         home = pod["spec"].get("nodeName")
         if not home or (pod.get("status") or {}).get("phase") == "Succeeded":
             continue
         node = world.nodes.get(home)
         if (node is None or not node.ready) and not snapshot.missing("nodes"):
-            stranded.setdefault(home, []).append(pod)
-        else:
-            found += _of_pod(pod, snapshot)
-    return [*found, *(_lost_node(node, there, snapshot, world) for node, there in stranded.items())]
+            found.setdefault(home, []).append(pod)
+    return found
 
 
 def _of_pod(pod: Obj, snapshot: Snapshot) -> Iterator[Finding]:
@@ -176,11 +184,11 @@ def _lost_node(node: str, pods: Sequence[Obj], snapshot: Snapshot, world: World)
     names = [kube.name(pod) for pod in pods]
     held = [pod for pod in pods if _component(pod) in ("pd", "tikv")]
     free = [pod for pod in pods if pod not in held]
-    details = [f"  {kube.name(pod)}: {_fate(pod, snapshot)}" for pod in held]
+    details = [f"  {kube.name(pod)}{_in_pd(pod, snapshot)}: {_fate(pod, snapshot)}" for pod in held]
     if free:
         others = ", ".join(kube.name(pod) for pod in free)
         then = "is made elsewhere" if gone else "stays as it is until the node is back or deleted"
-        details.append(f"  {others}: holds no data; {then}")
+        details.append(f"  {others}: no data there; each {then}")
     back = "" if gone else f"bring {node} back, which loses nothing; else "
     due = (
         "failover replaces what had its disk there"
@@ -193,6 +201,14 @@ def _lost_node(node: str, pods: Sequence[Obj], snapshot: Snapshot, world: World)
         "they still run",
         remedy=back + due, details=tuple(details), numbers={"node": node, "pods": len(names)},
     )  # fmt: skip
+
+
+def _in_pd(pod: Obj, snapshot: Snapshot) -> str:
+    """What PD says of the store that lived there."""
+    for store in database.stores(snapshot) or ():
+        if database.pod_name(store) == kube.name(pod) and not store.retired:
+            return f" (PD calls store {store.id} {store.state_name}, {count(store.region_count, 'region')})"
+    return ""
 
 
 def _fate(pod: Obj, snapshot: Snapshot) -> str:
@@ -219,7 +235,8 @@ def _not_ready(pod: Obj, subject: Subject, snapshot: Snapshot) -> Finding:
     return Finding(
         code="not-ready", subject=subject, weight=Weight.WAITING,
         why=f"it runs on node {pod['spec']['nodeName']} and is not ready{said}",
-        remedy=f"kubectl logs -n {kube.namespace(pod)} {kube.name(pod)} --all-containers --tail=20",
+        remedy="its probe succeeds; to see what it does: "
+        f"kubectl logs -n {kube.namespace(pod)} {kube.name(pod)} --all-containers --tail=20",
     )  # fmt: skip
 
 

@@ -71,7 +71,8 @@ def diagnose(snapshot: Snapshot, pod: str = "") -> Diagnosis:
         found = [*pending.of(pods, snapshot, world), *containers.of(pods, snapshot, world)]
     else:
         found = list(_all(snapshot, world))
-    found.sort(key=lambda one: (one.weight, one.subject, one.code))
+    # The cause before what follows from it.
+    found.sort(key=lambda one: (one.weight, one.subject.kind != "Node", one.subject, one.code))
     what = f"pod {pod}" if pod else f"release {snapshot.release}"
     return Diagnosis(tuple(found), snapshot.gaps, what)
 
@@ -83,5 +84,7 @@ def _all(snapshot: Snapshot, world: World) -> Iterator[Finding]:
     yield from workloads.refused_pods(snapshot)
     yield from workloads.failed_jobs(snapshot)
     yield from workloads.idle_claims(snapshot, world, pods)
-    yield from stores.findings(snapshot)
+    away = containers.stranded(pods, snapshot, world)
+    told = frozenset(kube.name(pod) for there in away.values() for pod in there)
+    yield from stores.findings(snapshot, told)
     yield from disks.findings(snapshot)

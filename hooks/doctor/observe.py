@@ -52,49 +52,55 @@ _WORTH = {
 
 @dataclass
 class Observer:
-    """`whole` false: only what `status` and `disks` show; nothing of other namespaces, no logs."""
+    """`whole` false: only what `status` and `disks` show; nothing of other namespaces, no logs.
+
+    first: the release need not be there yet, and PD is not asked (preflight).
+    """
 
     client: kube.Client
     namespace: str
     whole: bool = True
+    first: bool = False
     gaps: list[Gap] = field(default_factory=list)
 
     def observe(self, release: str) -> Snapshot:
         """Raises KubeError when the API server can't be reached, ReleaseError when there is no such release."""
         found = self._objects()
-        release = choose(release, self.namespace, found["StatefulSet"])
-        recording = self._ask_pd(release)
+        if not self.first:
+            release = choose(release, self.namespace, found["StatefulSet"])
+        answers, said = ({}, "") if self.first else self._ask_pd(release)
         taken = self.client.clocks().earlier
-        logs = self._logs(found["Pod"], release) if self.whole else {}
+        logs = self._logs(found["Pod"], release) if self.whole and not self.first else {}
         return Snapshot(
             taken=taken,
             namespace=self.namespace,
             release=release,
             objects=found,
-            pd=recording[0],
-            pd_said=recording[1],
+            pd=answers,
+            pd_said=said,
             logs=logs,
             gaps=tuple(sorted(set(self.gaps))),
         )
 
     def _objects(self) -> dict[str, Sequence[Obj]]:
         here = self.namespace
-        wanted: list[tuple[Kind, str, str]] = [
-            (kube.STATEFUL_SET, here, ""),
-            (kube.DAEMON_SET, here, ""),
-            (kube.DEPLOYMENT, here, ""),
-            (kube.JOB, here, ""),
-            (kube.CRON_JOB, here, ""),
-            (kube.CLAIM, here, ""),
-            (kube.CONFIG_MAP, here, ""),
-            (kube.LEASE, here, ""),
-            (kube.NODE, "", ""),
-            (kube.VOLUME, "", ""),
-            (kube.STORAGE_CLASS, "", ""),
-            (kube.TIDB_VOLUME, "", ""),
+        wanted: list[tuple[Kind, str]] = [
+            (kube.STATEFUL_SET, here),
+            (kube.CLAIM, here),
+            (kube.NODE, ""),
+            (kube.VOLUME, ""),
+            (kube.STORAGE_CLASS, ""),
+            (kube.TIDB_VOLUME, ""),
         ]
         if self.whole:
-            wanted += [(kube.EVENT, here, ""), (QUOTA, here, ""), (kube.NAMESPACE, "", "")]
+            wanted += [(QUOTA, here), (kube.NAMESPACE, "")]
+        if not self.first:
+            wanted += [(kind, here) for kind in (kube.JOB, kube.CONFIG_MAP, kube.LEASE)]
+        if self.whole and not self.first:
+            wanted += [
+                (kind, here)
+                for kind in (kube.DAEMON_SET, kube.DEPLOYMENT, kube.CRON_JOB, kube.EVENT)
+            ]
         # The first read tells whether there is anybody to ask at all.
         first = self._list(*wanted[0])
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -104,21 +110,21 @@ class Observer:
                 one[0].kind: items for one, items in zip(wanted, [first, *rest], strict=True)
             }
             found["Pod"] = pods.result()
-        found["ConfigMap"] = [one for one in found["ConfigMap"] if _is_contract(one)]
+        found["ConfigMap"] = [one for one in found.get("ConfigMap", ()) if _is_contract(one)]
         return found
 
     def _pods(self) -> list[Obj]:
         if not self.whole:
-            return self._list(kube.POD, self.namespace, "")
+            return self._list(kube.POD, self.namespace)
         try:
-            return self._read(kube.POD, "", "")
+            return self._read(kube.POD, "")
         except kube.ForbiddenError as error:
             self._gap(kube.POD, "", error)
-            return self._list(kube.POD, self.namespace, "")
+            return self._list(kube.POD, self.namespace)
 
-    def _list(self, kind: Kind, namespace: str, selector: str) -> list[Obj]:
+    def _list(self, kind: Kind, namespace: str) -> list[Obj]:
         try:
-            return self._read(kind, namespace, selector)
+            return self._read(kind, namespace)
         except kube.ForbiddenError as error:
             self._gap(kind, namespace, error)
         except kube.NotFoundError as error:
@@ -126,11 +132,11 @@ class Observer:
             self._gap(kind, namespace, error)
         return []
 
-    def _read(self, kind: Kind, namespace: str, selector: str) -> list[Obj]:
+    def _read(self, kind: Kind, namespace: str) -> list[Obj]:
         guests = kind is kube.POD and not namespace
         return [
             prune(one, guest=guests and kube.namespace(one) != self.namespace)
-            for page in self.client.pages(kind, namespace, labels=selector)
+            for page in self.client.pages(kind, namespace)
             for one in page.items
         ]
 

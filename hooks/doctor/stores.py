@@ -9,18 +9,21 @@ from hooks.engine import Subject
 from hooks.pd import Members, Store, StoreState
 
 
-def findings(snapshot: Snapshot) -> list[Finding]:
+def findings(snapshot: Snapshot, told: frozenset[str] = frozenset()) -> list[Finding]:
+    """`told`: pods whose lost node speaks for their store or member already."""
     pods = snapshot.released("Pod", "pd")
     found = _silence(snapshot, wanted=bool(pods or snapshot.released("StatefulSet", "pd")))
     seen = database.members(snapshot)
     healthy = {one.id for one in database.health(snapshot) if one.healthy}
     if seen is not None and database.health(snapshot):
-        sick = [one for one in seen.members if one.id not in healthy]
+        sick = [one for one in seen.members if one.id not in healthy and one.name not in told]
         for one in sick:
             found.append(
                 _member(one.name or f"nameless member {one.id}", seen, len(healthy), snapshot)
             )
     for store in database.stores(snapshot) or ():
+        if database.pod_name(store) in told:
+            continue
         finding = _store(store, snapshot)
         if finding is not None:
             found.append(finding)

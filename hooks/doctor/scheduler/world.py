@@ -30,7 +30,7 @@ class World:
         for node in objects.get("Node", ()):
             world.nodes[kube.name(node)] = _node(node)
         for pod in objects.get("Pod", ()):
-            world._place(pod)
+            world.place(pod)
         for claim in objects.get("PersistentVolumeClaim", ()):
             world.claims[(kube.namespace(claim), kube.name(claim))] = claim
         for volume in objects.get("PersistentVolume", ()):
@@ -42,7 +42,7 @@ class World:
             world.namespaces[kube.name(space)] = space["metadata"].get("labels") or {}
         return world
 
-    def _place(self, pod: Obj) -> None:
+    def place(self, pod: Obj) -> None:
         """Count a pod on its node, if it has one and has not ended."""
         node = self.nodes.get(pod["spec"].get("nodeName") or "")
         if node is None or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):

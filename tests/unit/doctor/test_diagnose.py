@@ -337,7 +337,7 @@ def test_a_node_that_does_not_answer_is_told_once_with_each_pods_fate() -> None:
     )
     assert found.details == (
         "  shop-tikv-0: failover waits: away for 4m of 30m; ends when 12:26 UTC",
-        "  shop-tidb-0: holds no data; stays as it is until the node is back or deleted",
+        "  shop-tidb-0: no data there; each stays as it is until the node is back or deleted",
     )
     assert (
         found.remedy
@@ -428,8 +428,13 @@ def test_duplicated_store_address_quotes_failovers_plan() -> None:
     found = next(
         f
         for f in diagnose(
-            crashed(DUPLICATED, plan=w.last_plan("failover", actions=[step]))
+            crashed(
+                DUPLICATED,
+                plan=w.last_plan("failover", actions=[step]),
+                pd=w.pd_answers(w.store(5, "shop-tikv-2", "Down")),
+            )
         ).findings
+        if f.subject.kind == "Pod"
     )
     assert found.remedy.endswith("failover is about to retire it (Store 5): its node is gone")
 
@@ -553,6 +558,19 @@ def test_stores_and_members_that_do_not_answer() -> None:
     assert (
         said["member-unhealthy"]
         == "PD member shop-pd-1 does not answer; 2 of 3 do, so no other may fail"
+    )
+
+
+def test_a_lost_node_speaks_for_the_store_and_member_that_were_there() -> None:
+    answers = w.pd_answers(w.store(5, "shop-tikv-2", "Down", regions=7), silent=("shop-pd-1",))
+    found = only(
+        w.world(
+            w.node("n1", ready=False), w.pod("shop-tikv-2", on="n1"), w.pod("shop-pd-1", "pd", on="n1"), pd=answers
+        )
+    )  # fmt: skip
+    assert str(found.subject) == "Node n1"
+    assert found.details[0].startswith(
+        "  shop-tikv-2 (PD calls store 5 Down, 7 regions): failover replaces it"
     )
 
 

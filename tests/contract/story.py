@@ -123,6 +123,9 @@ class Story:
         found = []
         if capture["exit_code"] is None:
             time.sleep(min(capture["seconds"], 2.0))
+            until = time.monotonic() + 15
+            while text not in program.output()[began:] and time.monotonic() < until:
+                time.sleep(0.1)
             if not program.running:
                 found.append(f"ended with {program.exit_code}, but it runs on in the capture")
         elif (code := program.wait()) != capture["exit_code"]:

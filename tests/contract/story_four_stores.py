@@ -162,7 +162,7 @@ class FourStores(Story):
         # Before anything else: the store is Down in a moment.
         self.see("store-disconnected", "stores-one-disconnected", "stores-check-disconnected")
         self.see("stores-check-down-while-disconnected")
-        self.see_checks("disconnected", until=1)
+        self.see_checks("disconnected", until=3)
         self.put_store("grpc-put-store-duplicated-address-disconnected", 3001, "tikv-3")
         self.world.wait_for_state(lost, "Down")
         self.see(

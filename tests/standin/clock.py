@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 ENVIRONMENT = "STANDIN_TIME_SCALE"
-LEASE_FLOOR = 1.0  # seconds an election may take at least
+LEASE_FLOOR = 1.5  # seconds an election may take at least
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
@@ -42,7 +42,7 @@ class Clock:
     @property
     def lease(self) -> int:
         """PD's leader lease in whole seconds; etcd allows none below 1.5 elections."""
-        return max(2, round(5.0 / self.scale))
+        return max(3, round(5.0 / self.scale))
 
 
 def parse_scale(text: str) -> Clock:

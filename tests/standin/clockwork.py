@@ -11,6 +11,7 @@ from tests.standin.etcd import EtcdError
 from tests.standin.model import Region
 from tests.standin.operators import Mover
 from tests.standin.program import say
+from tests.standin.stores import DISCONNECTED_AFTER
 
 TURN = 0.2  # real seconds
 CHECK_STORES = 10.0
@@ -97,8 +98,10 @@ class Clockwork:
         return {s for s in cluster.stores if s not in cluster.heard or cluster.silence(s) > wait}
 
     def _peer_down_after(self, store_id: int) -> float:
+        """max-peer-down-duration, yet no less than two heartbeats: TiKV's peers hear each other far more often."""
         stats = self._cluster.stats.get(store_id)
-        return self._cluster.clock.wait(stats.max_peer_down_seconds if stats else 600.0)
+        configured = stats.max_peer_down_seconds if stats else 600.0
+        return self._cluster.clock.wait(max(configured, DISCONNECTED_AFTER))
 
     def _world(self) -> regions.World:
         cluster = self._cluster

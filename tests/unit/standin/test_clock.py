@@ -68,7 +68,7 @@ def test_dates_have_as_many_digits_as_they_need() -> None:
 def test_the_scale_shortens_waits_but_not_the_lease_below_its_floor() -> None:
     clock = parse_scale("60")
     assert clock.wait(1800) == 30
-    assert (clock.election, clock.lease) == (1.0, 2)
+    assert (clock.election, clock.lease) == (1.5, 3)
     assert (Clock().election, Clock().lease) == (3.0, 5)
 
 

@@ -48,10 +48,11 @@ class Disks:
         return self.kube.all("tidbvolumes")
 
     def at(self, machine: str, slot: str = "d0") -> Object:
-        """The TidbVolume that was last seen there; empty when there is none."""
+        """The TidbVolume of the disk that is there now; empty when there is none."""
         for volume in self.volumes():
             status = volume.get("status", {})
-            if (status.get("node"), status.get("path")) == (machine, f"/mnt/disks/{slot}"):
+            here = (status.get("node"), status.get("path")) == (machine, f"/mnt/disks/{slot}")
+            if here and status["phase"] not in ("Failed", "Lost"):
                 return volume
         return {}
 
@@ -329,10 +330,9 @@ def test_a_free_disk_pulled_is_withdrawn_and_a_new_one_is_offered_in_time(
     wait_for(lambda: disks.pvs(volume) == [], 30, "its PV is withdrawn", disks.shown)
     faults.insert_disk(disks.cluster, "n2", "d0", blank=True)
     began = time.monotonic()
-    wait_for(
-        lambda: disks.at("n2")["metadata"]["name"] != volume, 30, "a new TidbVolume", disks.shown
-    )
+    wait_for(lambda: disks.at("n2"), 30, "a new TidbVolume", disks.shown)
     new = disks.at("n2")["metadata"]["name"]
+    assert new != volume
     wait_for(lambda: disks.pvs(new), 30, "its PV", disks.shown)
     print(f"disk inserted -> PV: {time.monotonic() - began:.1f} s")
     assert disks.phase(volume) == "Failed"

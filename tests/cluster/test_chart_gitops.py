@@ -25,14 +25,24 @@ from tests.cluster.release import (
     sql_answers,
 )
 
-# Everything of the chart that works by itself: disks, failover and cleanup too, each minute and second.
-DISKS: dict[str, Any] = {
-    "pd": {"replicas": 1, "storageClassName": "tidb-local"},
-    "tikv": {"storageClassName": "tidb-local"},
-    "disks": {"enabled": True, "minSize": "100Mi", "steadyFor": "1s", "rescanEvery": "2s"},
-    "failover": {"enabled": True},
-    "cleanup": {"enabled": True},
-}
+
+def everything(storage_class: str) -> dict[str, Any]:
+    """All of the chart that works by itself: disks, failover and cleanup too. A class of its own, so that no volume that
+    an earlier test left is in it.
+    """
+    return {
+        "pd": {"replicas": 1, "storageClassName": storage_class},
+        "tikv": {"storageClassName": storage_class},
+        "disks": {
+            "enabled": True,
+            "storageClassName": storage_class,
+            "minSize": "100Mi",
+            "steadyFor": "1s",
+            "rescanEvery": "2s",
+        },
+        "failover": {"enabled": True},
+        "cleanup": {"enabled": True},
+    }
 
 
 class Application:
@@ -166,7 +176,8 @@ def application(fresh_disks: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator
 
 def test_argo_cd_syncs_the_whole_chart(application: Application, wait_for: WaitFor) -> None:
     kube, release = application.kube, application.release
-    first = application.push(DISKS)
+    values = everything(f"disks-{kube.namespace}")
+    first = application.push(values)
     application.create()
     wait_for(
         lambda: application.synced_and_healthy(first), 240, "Synced and Healthy", application.seen
@@ -200,7 +211,7 @@ def test_argo_cd_syncs_the_whole_chart(application: Application, wait_for: WaitF
     )
 
     # A changed value is synced without a conflict.
-    second = application.push(merged(DISKS, {"tikv": {"replicas": 4}}))
+    second = application.push(merged(values, {"tikv": {"replicas": 4}}))
     application.refresh()
     wait_for(
         lambda: application.synced_and_healthy(second), 120, "the change synced", application.seen
@@ -223,7 +234,7 @@ def test_argo_cd_syncs_the_whole_chart(application: Application, wait_for: WaitF
     )
 
     # Fewer stores are refused here too, in words, and nothing changes.
-    application.push(DISKS)
+    application.push(values)
     application.refresh()
     wait_for(
         lambda: (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ Where = tuple[str, str, str]  # plural, namespace, name
 _WITH_STATUS = frozenset(
     {"tidbvolumes", "persistentvolumes", "persistentvolumeclaims", "nodes", "pods"}
 )
+# `key`, `key=value` or `key in (a,b)`, comma-separated.
+_TERM = re.compile(r"([^\s,=]+)(?: in \(([^)]*)\)|=([^,]*))?(?:,|$)")
 _CLUSTER = frozenset({"tidbvolumes", "persistentvolumes", "nodes", "storageclasses"})
 
 
@@ -216,9 +219,9 @@ def _path(path: str) -> tuple[Where, str]:
 
 def _selected(obj: Obj, query: Mapping[str, str]) -> bool:
     labels = obj["metadata"].get("labels") or {}
-    for term in filter(None, query.get("labelSelector", "").split(",")):
-        key, _, value = term.partition("=")
-        if key not in labels or (value and labels[key] != value):
+    for key, among, value in _TERM.findall(query.get("labelSelector", "")):
+        wanted = among.replace(" ", "").split(",") if among else [value] if value else []
+        if key not in labels or (wanted and labels[key] not in wanted):
             return False
     key, _, value = query.get("fieldSelector", "").partition("=")
     return not key or (key == "metadata.name" and obj["metadata"]["name"] == value)

@@ -306,7 +306,7 @@ class Controller:
         if item[0] == "node":
             if self._put_off(item):
                 return
-            write = requests_action(self.world, item[1], self._now())
+            write = requests_action(self.world, item[1], self._now(), self.policy)
             if write is not None and self._applier.apply(write) is Outcome.STALE:
                 self.queue.add_after(item, _QUIET_SECONDS * 5)
             return
@@ -376,6 +376,9 @@ class Controller:
 
     def _tell_refusals(self, volume: str, decided: Plan[VolumeAction]) -> None:
         said = "; ".join(f"{r.why}; to go on: {r.remedy}" for r in decided.refusals)
+        if decided.refusals and decided.refusals[0].code == "other-manager":
+            # The same of every volume of the cluster: said once.
+            volume = "other-manager"
         if self._told.get(volume, "") == said:
             return
         self._told[volume] = said

@@ -114,7 +114,7 @@ class VolumesJob:
     def observe(self) -> Snapshot:
         self.world = observe.read(self.client, self.namespace)
         self._applier = Applier(self.client, self.world, self.policy, self.namespace)
-        return observe.snapshot(self.world, observe.now(self.client))
+        return observe.snapshot(self.world, observe.now(self.client), self.policy)
 
     def plan(self, snapshot: Snapshot) -> Plan[VolumeAction]:
         return observe.plan_all(snapshot, self.policy)

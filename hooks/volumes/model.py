@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,6 +25,10 @@ class Policy:
     manager: str = ""
     takes_over: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def foreign(self, managers: Iterable[str]) -> tuple[str, ...]:
+        """Which of these are neither us nor who we took over from; sorted."""
+        return tuple(sorted(set(managers) - {"", self.manager, self.takes_over}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,8 @@ class View:
     """All that concerns one volume, at one moment.
 
     disks: each report of the identity, from good inventories of nodes whose Node object exists; other identities that
-    hash to the same name are there too. known: nodes with a good inventory. nodes: by name.
+    hash to the same name are there too. known: nodes with a good inventory. nodes: by name. managers: whoever manages
+    any TidbVolume of the cluster.
     """
 
     name: str
@@ -233,3 +238,4 @@ class View:
     pvs: tuple[Pv, ...] = ()
     claim: Claim | None = None
     finished: Finished | None = None
+    managers: frozenset[str] = frozenset()

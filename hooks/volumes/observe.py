@@ -60,10 +60,10 @@ def read(client: Client, namespace: str) -> World:
     return world
 
 
-def snapshot(world: World, moment: Now) -> Snapshot:
+def snapshot(world: World, moment: Now, policy: Policy) -> Snapshot:
     requests = []
     for node in world.all_nodes():
-        wanted = world.wanted_requests(node, moment)
+        wanted = world.wanted_requests(node, moment, policy)
         if wanted is not None:
             seen, version = world.seen_requests(node)
             requests.append(Requests(node, wanted, seen, version))
@@ -81,8 +81,8 @@ def plan_all(seen: Snapshot, policy: Policy) -> Plan[VolumeAction]:
     )
 
 
-def requests_action(world: World, node: str, moment: Now) -> WriteRequests | None:
-    wanted = world.wanted_requests(node, moment)
+def requests_action(world: World, node: str, moment: Now, policy: Policy) -> WriteRequests | None:
+    wanted = world.wanted_requests(node, moment, policy)
     if wanted is None:
         return None
     seen, version = world.seen_requests(node)

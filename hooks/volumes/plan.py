@@ -29,11 +29,12 @@ from schema import names
 
 def plan(view: View, policy: Policy) -> Plan[VolumeAction]:
     """Pure. At most one action; waits and refusals say what the status says."""
+    if foreign := policy.foreign(view.managers):
+        # Two that both manage the cluster's disks: this one does nothing at all, to no disk.
+        return Plan(refusals=(_foreign_manager(view, foreign[0], policy),))
     volume = view.volume
     if volume is None:
         return _new(view)
-    if volume.manager not in ("", policy.manager, policy.takes_over):
-        return Plan(refusals=(_foreign_manager(volume, policy),))
     place = locate(view, volume)
     finding = _decide(view, volume, place, policy)
     refusals = finding.refusals + leftovers.collisions(view, volume)
@@ -351,13 +352,13 @@ def _remedy(volume: Volume, problem: Problem) -> str:
     return "mend what the message says; the agent looks again by itself"
 
 
-def _foreign_manager(volume: Volume, policy: Policy) -> Refusal:
+def _foreign_manager(view: View, manager: str, policy: Policy) -> Refusal:
     return Refusal(
         code="other-manager",
-        subject=subject(volume.name),
-        why=f"{volume.manager} manages this cluster's disks, not {policy.manager}",
+        subject=subject(view.name),
+        why=f"{manager} manages this cluster's disks, not {policy.manager}",
         remedy=(
             "set disks.enabled=false in this release, and use the other's StorageClass; "
-            f"if that release is gone for good: disks.takeOver={volume.manager}"
+            f"if that release is gone for good: disks.takeOver={manager}"
         ),
     )

@@ -12,7 +12,15 @@ from hooks.volumes.model import Disk, Problem
 
 # The data of a bound volume is not there, or not safe to write: Failed.
 FATAL = frozenset(
-    {"not-mounted", "changed", "io-error", "read-only", "marker", "probe-failed", "duplicate-identity"}
+    {
+        "not-mounted",
+        "changed",
+        "io-error",
+        "read-only",
+        "marker",
+        "probe-failed",
+        "duplicate-identity",
+    }
 )
 
 # Ends by the user's `disks.sharing`, under a StorageClass of its own.

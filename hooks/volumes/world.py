@@ -19,7 +19,7 @@ from typing import Any
 from hooks.kube.kinds import Obj, name, namespace, version
 from hooks.volumes import inventory, parse, requests
 from hooks.volumes.inventory import Inventory, InventoryError
-from hooks.volumes.model import Claim, Disk, Finished, Node, Now, Pv, View, Volume
+from hooks.volumes.model import Claim, Disk, Finished, Node, Now, Policy, Pv, View, Volume
 from schema import names
 
 
@@ -55,6 +55,8 @@ class _Node:
 class World:
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _volumes: dict[str, tuple[Volume, bytes]] = field(default_factory=dict)
+    # Whose volumes there are: how many, by the label managed-by.
+    _managers: Counter[str] = field(default_factory=Counter)
     _pvs: dict[str, dict[str, Pv]] = field(default_factory=dict)
     _pv_of_uid: dict[str, str] = field(default_factory=dict)
     # TidbVolume → the disks that claim its name: all nodes' reports.
@@ -77,6 +79,9 @@ class World:
                 return NOTHING
             status = json.dumps(new.status, separators=(",", ":"), sort_keys=True).encode()
             self._volumes[new.name] = (replace(new, status={}), status)
+            if old is None or old[0].manager != new.manager:
+                self._managers[new.manager] += 1
+                self._forget_manager(old)
             last = new.last_node
             if last:
                 self._on_node.setdefault(last, set()).add(new.name)
@@ -84,8 +89,13 @@ class World:
 
     def volume_gone(self, volume: str) -> Touched:
         with self._lock:
-            self._volumes.pop(volume, None)
+            self._forget_manager(self._volumes.pop(volume, None))
             return Touched(frozenset({volume}), self._nodes_of(volume))
+
+    def _forget_manager(self, old: tuple[Volume, bytes] | None) -> None:
+        if old is not None:
+            self._managers[old[0].manager] -= 1
+            self._managers = +self._managers
 
     def pv(self, obj: Obj) -> Touched:
         new = parse.pv(obj)
@@ -292,11 +302,14 @@ class World:
             pvs=pvs,
             claim=claim,
             finished=finished,
+            managers=frozenset(self._managers),
         )
 
-    def wanted_requests(self, node: str, now: Now) -> str | None:
+    def wanted_requests(self, node: str, now: Now, policy: Policy) -> str | None:
         """The requests document as it should be; None while the node is not known well enough to ask it anything."""
         with self._lock:
+            if policy.foreign(self._managers):
+                return None
             if node not in self._inventories or node not in self._nodes:
                 return None
             views = (self._view(volume, now) for volume in sorted(self._volumes_on(node)))

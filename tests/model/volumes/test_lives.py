@@ -591,5 +591,10 @@ def test_the_volumes_of_another_manager_are_left_alone() -> None:
     before = stage.memory.version
     assert stage.run() is Exit.REFUSED
     assert stage.memory.version == before
+    stage.add_node("n2", FakeDisk("wwn-b2"))
+    before = stage.memory.version
+    assert stage.run() is Exit.REFUSED
+    assert stage.memory.version == before, "nor is a disk that nobody has a volume of yet"
     stage.policy = Policy(manager="other.release", takes_over="infra.tidb")
-    assert stage.run() is Exit.DONE
+    assert stage.settle() is Exit.DONE
+    assert stage.phase("wwn-b2") == "Available"

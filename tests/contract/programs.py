@@ -39,6 +39,11 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", f"tests.standin.{name.replace('-', '_')}"]
 
 
+def _die_with_us() -> list[str]:
+    """A prefix that ends the program when the tests are killed, where util-linux has it (Linux)."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+
+
 def free_ports() -> int:
     """The first of PORTS_A_WORLD ports that nobody listens on."""
     blocks = (LAST_PORT - FIRST_PORT + 1) // PORTS_A_WORLD
@@ -114,7 +119,7 @@ class Program:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command(self.name), *self.arguments, *more],
+                [*_die_with_us(), *command(self.name), *self.arguments, *more],
                 cwd=ROOT,
                 env=os.environ | self._environment,
                 stdin=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ NAMES = [
     for n in captures.names()
     if n.startswith("healthy-")
     and not n.endswith("follower")
+    and not n.endswith("health")
     and not any(part in n for part in LAB)
 ]
 

@@ -13,7 +13,9 @@ from pymysql.cursors import Cursor
 
 from tests.contract.programs import World, ask, wait_until
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
+# Between two writes of one client: the processes that are killed need the processor to come back.
+PAUSE = 0.01
 
 
 def connect(world: World, tidb: str = "tidb-0", password: str = "", user: str = "root") -> Cursor:
@@ -99,6 +101,7 @@ class Writer(threading.Thread):
             self._account.acknowledged[key] = value
             self._account.unsure[key].clear()
             self._account.count += 1
+            time.sleep(PAUSE)
 
 
 class Ledger:
@@ -118,7 +121,7 @@ class Ledger:
 
 @contextmanager
 def writing(
-    world: World | Callable[[], Cursor], writers: int = 8, keys: int = 10
+    world: World | Callable[[], Cursor], writers: int = 4, keys: int = 10
 ) -> Iterator[Ledger]:
     """Write all the time that the block runs; afterwards every writer has stopped."""
 

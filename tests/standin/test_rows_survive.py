@@ -97,7 +97,7 @@ def replace_member(world: World, pd: str) -> None:
 
 
 def test_fifty_kills_lose_no_acknowledged_write(make_world: MakeWorld) -> None:
-    """kill -9 of any process at any moment, now and then with its disk, while eight clients write."""
+    """kill -9 of any process at any moment, now and then with its disk, while four clients write."""
     print(f"HELM_TIDB_SEED={SEED}")
     chance = random.Random(SEED)
     world = make_world(scale=10.0)

@@ -150,7 +150,7 @@ LABELS = st.sampled_from([{}, {"zone": "a"}, {"zone": "b"}, {"engine": "tiflash"
 
 
 @given(worlds())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_operator_takes_what_cannot_be_spared(given_world: regions.World) -> None:
     operators = plan(given_world)
     assert len({op.region for op in operators}) == len(operators)

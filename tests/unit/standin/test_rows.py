@@ -7,6 +7,7 @@ voters gives back.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def test_rows_outlive_the_process(tmp_path: Path) -> None:
     assert get(Rows(tmp_path / "rows.db"), 1, "k") == [1, "a", "v"]
 
 
+SOAK, SOAK_EXAMPLES = os.environ.get("HELM_TIDB_SOAK") == "1", 5000
 STORES = st.sets(st.integers(0, 3))
 Write = tuple[int, set[int]]
 WRITES = st.lists(st.tuples(st.integers(0, 2), STORES), max_size=2)
@@ -171,5 +173,8 @@ def majority(voters: frozenset[int]) -> int:
 
 def test_no_order_of_moves_and_writes_loses_an_acknowledged_row() -> None:
     run_state_machine_as_test(
-        Moves, settings=settings(max_examples=150, stateful_step_count=20, deadline=None)
+        Moves,
+        settings=settings(
+            max_examples=SOAK_EXAMPLES if SOAK else 80, stateful_step_count=20, deadline=None
+        ),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -367,6 +368,72 @@ def test_the_agents_container_can_open_no_disk(agents: Agents) -> None:
         3,  # FOWNER
         28,  # LEASE
     }
+
+
+FULL = """
+import os, sys
+from pathlib import Path
+from hooks.disks import filesystem, folders, wipe
+from tests.unit.disks.worlds import IDENTITY, folder, marked, opened, request
+
+root, image = Path(sys.argv[1]), Path(sys.argv[2])
+with opened(root) as disk:
+    uuid = filesystem.uuid(disk)
+    folders.make(disk, request(make=True, pv=""), IDENTITY)
+    folders.record(disk, request())
+with (root / folder() / "data").open("wb") as file:
+    file.write(b"x" * (40 << 20))
+    os.fsync(file.fileno())
+number = 0
+for size in (1 << 20, 4096):
+    try:
+        while True:
+            with (root / folder() / f"{number}.sst").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+            number += 1
+    except OSError as error:
+        print(error.strerror)
+before = image.stat().st_blocks
+with opened(root) as disk:
+    progress = wipe.Progress()
+    wipe.clear(disk, request(wipe=True), proceed=lambda: True, progress=progress, trim=True)
+print(uuid, marked(root).wipe.done, sorted(set(os.listdir(root)) - {"lost+found", ".helm-tidb.spare"}))
+print(progress.note.split()[0], before - image.stat().st_blocks > 30 << 11)
+"""
+
+
+@pytest.mark.parametrize("fs", ["xfs", "ext4"])
+def test_a_disk_that_is_full_is_wiped_and_trimmed(fs: str, tmp_path: Path) -> None:
+    """On a real file system: the marker needs room on a disk that has none, and trimming gives blocks back."""
+    image, point = tmp_path / "disk.img", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(320 << 20)
+    point.mkdir()
+    subprocess.run([f"mkfs.{fs}", "-q", image], check=True)
+    uuid = subprocess.run(
+        ["blkid", "-o", "value", "-s", "UUID", image], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    script = 'mount -o loop "$2" "$1" && "$3" -c "$4" "$1" "$2"; done=$?; umount "$1"; exit $done'
+    words: list[str | Path] = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        point,
+        image,
+        sys.executable,
+        FULL,
+    ]
+    done = subprocess.run(words, cwd=SCHEMAS.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "No space left on device",
+        "No space left on device",
+        f"{uuid} True ['.helm-tidb.json']",
+        "trimmed True",
+    ]
 
 
 def _versions(agents: Agents) -> dict[str, str]:

@@ -133,6 +133,29 @@ def test_a_disk_exchanged_between_request_and_wipe_is_left_alone(world: World) -
     assert f"the disk there is {other}, not {IDENTITY}" in wipe["message"]
 
 
+def test_another_mount_just_before_the_wipe_refuses_it(world: World) -> None:
+    in_use(world)
+    world.cluster.ask(request(wipe=True))
+    real = world.see
+    looks = 0
+
+    def mounted_anew() -> list[Candidate]:
+        nonlocal looks
+        looks += 1
+        (found,) = real()
+        assert found.mount
+        return [found if looks == 1 else replace(found, mount=replace(found.mount, id=1))]
+
+    world.see = mounted_anew
+    world.round()
+    world.see = real
+    world.round()
+    wipe = world.disk()["wipe"]
+    assert (wipe["state"], wipe["reason"]) == ("Refused", "identity")
+    assert "another mount is there now than the one that was looked at" in wipe["message"]
+    assert (world.root / folder() / "db" / "LOCK").exists()
+
+
 def test_a_refused_wipe_is_tried_again_but_not_at_once(world: World) -> None:
     in_use(world)
     (world.root / "mine.txt").write_text("a person's")
@@ -148,9 +171,10 @@ def test_a_refused_wipe_is_tried_again_but_not_at_once(world: World) -> None:
     assert world.disk()["wipe"]["state"] == "Done"
 
 
-def test_what_is_newer_is_told(world: World) -> None:
+def test_what_is_newer_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A worker's refusal of before does not hide why the plan refuses now."""
     in_use(world)
+    caplog.set_level("INFO", logger="disks")
     child = os.fork()
     if child == 0:
         os.open(world.root / folder() / "db" / "LOCK", os.O_RDONLY)
@@ -164,6 +188,9 @@ def test_what_is_newer_is_told(world: World) -> None:
         for _ in range(3):
             world.round(1.0)
         assert len(world.cluster.published) == began
+        # Each end of an attempt wakes the agent: without a pause it would try for ever.
+        tried = [r for r in caplog.records if r.getMessage().endswith(f": wiping {folder()}")]
+        assert len(tried) == 1
         (world.root / "mine.txt").touch()
         assert world.settle()["wipe"]["reason"] == "dirty"
         (world.root / "mine.txt").unlink()

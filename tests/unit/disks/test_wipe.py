@@ -24,6 +24,7 @@ from hooks.disks.plan import Clear, MakeFolder, plan, wiped
 from hooks.disks.requests import Request
 from hooks.disks.wipe import Progress, RefusedError, WithdrawnError, clear
 from tests.unit.disks import worlds
+from tests.unit.disks.node import World
 from tests.unit.disks.worlds import PV, entry, fill, folder, mark, marked, opened, request
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
@@ -136,6 +137,18 @@ def test_a_crash_at_every_step_ends_in_the_same_state(disk: Path, tmp_path: Path
         assert done.wipe
         assert (done.wipe.done, done.wipe.generation, done.wipe.pv_uid) == (True, 1, PV)
     assert (tmp_path / "outside" / "precious").read_text() == "keep"
+
+
+def test_an_agent_finishes_what_a_crash_left_at_any_step(disk: Path, tmp_path: Path) -> None:
+    """Looking and planning included: what a crash leaves behind must not look like somebody else's files."""
+    copies = at_every_step(tmp_path, disk, lambda root: run(root, request(wipe=True)), pairs=False)
+    for copy in copies:
+        (tmp_path / f"{copy.name}-node").mkdir()
+        world = World(tmp_path / f"{copy.name}-node")
+        world.root = copy
+        world.cluster.ask(request(wipe=True))
+        assert world.settle().get("wipe", {}).get("state") == "Done", (copy.name, world.disk())
+        assert names_in(copy) == {marker.NAME, "lost+found"}
 
 
 def test_no_second_wipe_after_any_crash(disk: Path, tmp_path: Path) -> None:

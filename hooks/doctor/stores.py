@@ -51,7 +51,7 @@ def _silence(snapshot: Snapshot, *, wanted: bool) -> list[Finding]:
             + f" ({snapshot.pd_said[:300]})",
             remedy="bring the PD pods' nodes back, which loses nothing: "
             f"kubectl get pods -n {snapshot.namespace} -l app.kubernetes.io/component=pd -o wide; "
-            "docs/pd-without-leader.md has the rest",
+            "docs/failures/pd-quorum-lost.md has the rest",
         )
     ]
 

@@ -250,6 +250,10 @@ def duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+# A wait is told when its reason is new, and then this often: an hour's log stays readable.
+PROGRESS_SECONDS = 30.0
+
+
 @dataclass
 class Engine(Generic[S, A]):
     """Runs one job. `out` gets the data (table, JSON), `err` the story."""
@@ -262,6 +266,8 @@ class Engine(Generic[S, A]):
     err: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    # The wait that was told last, and when.
+    _progress_told: tuple[str, float] | None = None
 
     def run(self) -> Exit:
         """Go round until nothing is left to do. KubeError, JobError: told in one line, `Exit.ERROR`."""
@@ -345,9 +351,16 @@ class Engine(Generic[S, A]):
         left = max(0.0, deadline - self.clock())
         first = plan.waits[0]
         more = f" (and {len(plan.waits) - 1} more)" if len(plan.waits) > 1 else ""
-        self.err(
-            f"{self.job.name}: waiting at most {left:.0f} s more: {first.subject}: {first.why}{more}"
-        )
+        reason = f"{first.subject}: {first.why}{more}"
+        before = self._progress_told
+        if (
+            before is not None
+            and before[0] == reason
+            and self.clock() - before[1] < PROGRESS_SECONDS
+        ):
+            return
+        self._progress_told = (reason, self.clock())
+        self.err(f"{self.job.name}: waiting at most {left:.0f} s more: {reason}")
 
     def _broke(self, error: Exception) -> Exit:
         self.metrics.add("helm_tidb_errors_total", job=self.job.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -187,11 +187,22 @@ def test_an_error_of_one_action_lets_the_others_have_their_turn() -> None:
 
 
 def test_waiting_is_told_with_the_time_that_is_left() -> None:
-    done = run(Plan((), (wait(),)), Plan((), (wait(),)), EMPTY, wait_seconds=60)
+    done = run(*[Plan((), (wait(),))] * 17, EMPTY, wait_seconds=60)
     assert done.code is Exit.DONE
+    # Every 2 s it looks; the same reason is told every 30 s.
     assert done.err == [
         "painter: waiting at most 60 s more: Door a: the paint is wet",
-        "painter: waiting at most 58 s more: Door a: the paint is wet",
+        "painter: waiting at most 30 s more: Door a: the paint is wet",
+    ]
+
+
+def test_a_new_reason_to_wait_is_told_at_once() -> None:
+    other = replace(wait(), why="it rains")
+    done = run(Plan((), (wait(),)), Plan((), (other,)), Plan((), (wait(),)), EMPTY, wait_seconds=60)
+    assert [line.rpartition(": ")[2] for line in done.err] == [
+        "the paint is wet",
+        "it rains",
+        "the paint is wet",
     ]
 
 

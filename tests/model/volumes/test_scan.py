@@ -110,7 +110,7 @@ def test_a_node_that_is_not_ready_is_told_and_not_waited_for() -> None:
 def test_two_scans_at_once_do_not_keep_each_other_waiting() -> None:
     release = Release("n1")
     slept = release.sleep
-    others = []
+    others: list[str] = []
 
     def interfere(seconds: float) -> None:
         others.append(f"another's {len(others)}")

@@ -15,6 +15,10 @@ from typing import Any
 from hooks.engine import Action, Outcome, Plan, Refusal, Subject, Wait, verdict
 from hooks.kube import CONFIG_MAP, Client, KubeError, NotFoundError, Recorder, Regarding
 
+# A ConfigMap ends at 1 MiB; 24,000 released disks would each have a wait in the plan.
+_MOST_BYTES = 512 * 1024
+_FIRST = 200
+
 _API_VERSIONS = {
     "StatefulSet": "apps/v1",
     "DaemonSet": "apps/v1",
@@ -57,7 +61,7 @@ class KubeReporter:
     def planned(self, job: str, plan: Plan[Any]) -> None:
         try:
             last = self._read(job)
-            text = plan.text()
+            text = _fit(plan)
             if text == last:
                 return
             self._write(job, plan, text)
@@ -126,6 +130,19 @@ class KubeReporter:
                 }
             )
         self._last[job] = text
+
+
+def _fit(plan: Plan[Any]) -> str:
+    """The plan as text; of one that is too long for a ConfigMap, how much there is of everything and the beginning."""
+    text = plan.text()
+    if len(text.encode()) <= _MOST_BYTES:
+        return text
+    document = plan.document()
+    short: dict[str, Any] = {part: entries[:_FIRST] for part, entries in document.items()}
+    short["left out"] = {
+        part: len(entries) - len(short[part]) for part, entries in document.items()
+    }
+    return json.dumps(short, sort_keys=True, ensure_ascii=False, indent=1)
 
 
 def _said(text: str) -> set[tuple[str, str, str]]:

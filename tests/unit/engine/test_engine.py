@@ -247,6 +247,19 @@ def test_the_last_plan_is_kept_and_only_news_are_events() -> None:
     assert json.loads(kept["data"]["plan.json"])["waits"][0]["why"] == "it rains"
 
 
+def test_a_plan_that_is_too_long_for_a_configmap_is_kept_in_part() -> None:
+    memory = Memory()
+    waits = tuple(
+        Wait(code="wet", subject=Subject("Door", f"d{n:05}"), why="wet " * 10, until="dry")
+        for n in range(10_000)
+    )
+    run(Plan((), waits), reporter=KubeReporter(Client(memory, manager="t"), "n", "shop"))
+    (kept,) = memory.all("configmaps")
+    document = json.loads(kept["data"]["plan.json"])
+    assert len(document["waits"]) == 200
+    assert document["left out"]["waits"] == 9800
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("0", 0), ("90s", 90), ("1h30m", 5400), ("72h", 259200), ("2d", 172800)]
 )

@@ -1,7 +1,7 @@
 """`kubectl tidb …` (console script kubectl-tidb), and the same in the image: `python -m hooks tidb …`.
 
-A command's module is imported only when it is named: `--help` answers at once. Each has `configure(parser)` and
-`run(args) -> int`.
+What a command does is imported only when it runs: `--help` answers at once. Each module has `run(args) -> int`; its
+words are in arguments.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 
+from hooks.doctor import arguments
 from hooks.engine import EngineError, Exit
 from hooks.kube.errors import ConfigurationError, KubeError, RetryableError, UnauthorizedError
 
@@ -23,20 +25,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wipe": ("hooks.doctor.wipe", "give up what is on a released or refused disk, named and confirmed"),
     "completion": ("hooks.doctor.completion", "how to complete these commands with the Tab key"),
 }  # fmt: skip
-
-EPILOG = """\
-examples:
-  kubectl tidb status -n shop                    one screen
-  kubectl tidb status -n shop --watch            the same, again and again
-  kubectl tidb doctor -n shop                    everything that isn't well
-  kubectl tidb doctor shop-tikv-2 -n shop        one pod
-  kubectl tidb doctor -n shop --save case.json   for a support case, without secrets
-  kubectl tidb doctor --from case.json           read it elsewhere
-  kubectl tidb plan failover -n shop             what the failover job would do now
-  kubectl tidb disks -o json                     for programs
-
-exit codes: 0 well or done, 1 error, 3 something ends by itself, 4 a person must decide or act
-"""
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "kubectl tidb") -> int:
@@ -59,7 +47,7 @@ def parser(words: Sequence[str], prog: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=prog,
         description="Look at TiDB clusters of the chart helm-tidb, and say why something waits.",
-        epilog=EPILOG,
+        epilog=arguments.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = made.add_subparsers(dest="command", metavar="command", required=True)
@@ -69,25 +57,13 @@ def parser(words: Sequence[str], prog: str) -> argparse.ArgumentParser:
             name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == chosen:
-            command = importlib.import_module(module)
-            command.configure(sub)
-            sub.set_defaults(run=command.run)
+            arguments.CONFIGURE[name](sub)
+            sub.set_defaults(run=partial(_run, module))
     return made
 
 
-def common(sub: argparse.ArgumentParser, *, release: bool = True) -> None:
-    """The options that every command has."""
-    sub.add_argument("-n", "--namespace", default="", help="namespace (default: the kubeconfig's)")
-    if release:
-        sub.add_argument(
-            "-l", "--release", default="", help="release (default: the only one there)"
-        )
-    sub.add_argument(
-        "-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table"
-    )
-    sub.add_argument("--watch", action="store_true", help="look again every 2 s until Ctrl-C")
-    sub.add_argument("--kubeconfig", default="", help="kubeconfig (default: KUBECONFIG)")
-    sub.add_argument("--context", default="", help="context of the kubeconfig")
+def _run(module: str, args: argparse.Namespace) -> int:
+    return int(importlib.import_module(module).run(args))
 
 
 def _hint(error: Exception) -> str:

@@ -10,17 +10,11 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
+from hooks.doctor.arguments import PLANS, common
 from hooks.engine import EngineError, Exit
 from hooks.kube.errors import KubeError
 
 _NO_FILES = ":4"
-_PLANS = ("cleanup", "failover", "volumes")
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "words", nargs="*", help="words to complete, the last one as far as it is typed"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +55,7 @@ def candidates(before: Sequence[str], typed: str) -> Iterable[str]:
     if typed.startswith("-"):
         return _options(parser(before, "kubectl tidb"), chosen)
     if chosen == "plan":
-        return _PLANS
+        return PLANS
     try:
         return _live(chosen, before)
     except (KubeError, EngineError):
@@ -78,12 +72,12 @@ def _options(made: argparse.ArgumentParser, chosen: str) -> Iterable[str]:
 def _live(chosen: str, before: Sequence[str]) -> Iterable[str]:
     """Pods for doctor, volumes for wipe, asked with what was typed so far (-n, --context)."""
     from hooks import kube
-    from hooks.doctor import command, session
+    from hooks.doctor import session
 
     if chosen not in ("doctor", "wipe"):
         return ()
     reader = argparse.ArgumentParser(exit_on_error=False, add_help=False)
-    command.common(reader)
+    common(reader)
     args, _ = reader.parse_known_args(list(before[1:]))
     client = session.connect(args)
     client.seconds = 1.0

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hooks import kube
-from hooks.doctor import command, output, session
+from hooks.doctor import output, session
 from hooks.doctor.disks import Disk, rows
 from hooks.doctor.finding import count
 from hooks.doctor.snapshot import Gap, Snapshot, prune
@@ -18,12 +18,6 @@ from schema import names
 
 class NoDisksError(EngineError):
     """The cluster has no TidbVolumes at all."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    command.common(parser, release=False)
-    parser.add_argument("--node", default="", help="only this node's")
-    parser.epilog = command.EPILOG
 
 
 def run(args: argparse.Namespace) -> int:

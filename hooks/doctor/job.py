@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from hooks.doctor import command, output, session
+from hooks.doctor import arguments, output, session
 from hooks.doctor.diagnose import Diagnosis, diagnose
 from hooks.doctor.finding import Weight
 from hooks.doctor.snapshot import load, save
@@ -14,26 +13,12 @@ from hooks.engine import EngineError
 _MARKS = {Weight.PROBLEM: "problem", Weight.WAITING: "waits", Weight.NOTE: "note"}
 
 
+# For hooks/cli.py, which knows this job as `python -m hooks doctor`.
+configure = arguments.doctor
+
+
 class OptionsError(EngineError):
     """Options that exclude each other."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "pod", nargs="?", default="", help="one pod (default: everything of the release)"
-    )
-    parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="keep what was looked at, without secrets"
-    )
-    parser.add_argument(
-        "--from",
-        type=Path,
-        dest="source",
-        metavar="FILE",
-        help="read such a file instead of a cluster",
-    )
-    command.common(parser)
-    parser.epilog = command.EPILOG
 
 
 def run(args: argparse.Namespace) -> int:

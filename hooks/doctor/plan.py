@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hooks import kube
-from hooks.doctor import command, session
+from hooks.doctor import session
 from hooks.doctor.observe import choose
 from hooks.doctor.proxy import Proxy
 from hooks.engine import EngineError
@@ -31,12 +31,6 @@ _UNATTENDED = ("--scheduled", "--unattended", "--controller")
 
 class PlanError(EngineError):
     """The job isn't part of this release, or of this version."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", choices=sorted(_JOBS), help="whose plan")
-    command.common(parser)
-    parser.epilog = command.EPILOG
 
 
 def run(args: argparse.Namespace) -> int:

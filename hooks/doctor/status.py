@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hooks import kube
-from hooks.doctor import command, database, disks, output, session
+from hooks.doctor import database, disks, output, session
 from hooks.doctor.containers import is_terminating
 from hooks.doctor.finding import count
 from hooks.doctor.lost import last_plan
@@ -60,11 +60,6 @@ class Status:
                 parts.append(f"{sum(row.ready for row in of)}/{len(of)} {component}")
         ready = "all ready" if self.well else "not all ready: kubectl tidb doctor"
         return f"{self.release} in namespace {self.namespace}: {', '.join(parts) or 'no pods'} · {ready}"
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    command.common(parser)
-    parser.epilog = command.EPILOG
 
 
 def run(args: argparse.Namespace) -> int:

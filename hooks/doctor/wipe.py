@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from hooks import kube
-from hooks.doctor import command, output, session
+from hooks.doctor import output, session
 from hooks.doctor.disks import Disk, rows
 from hooks.doctor.disks_command import look
 from hooks.engine import EngineError, Exit
@@ -23,24 +23,6 @@ _MAY = ("Released", "Refused")
 
 class WipeError(EngineError):
     """A volume that was named can't be wiped, or its name was not confirmed."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "volume", nargs="*", help="TidbVolumes (tv-…), or NODE:PATH; none: list what could be wiped"
-    )
-    parser.add_argument(
-        "--everything",
-        action="store_true",
-        help="foreign files too: all that is on the disk is deleted",
-    )
-    parser.add_argument(
-        "--confirm", action="append", default=[], metavar="VOLUME",
-        help="the name again, where nobody can be asked; once for each volume",
-    )  # fmt: skip
-    parser.add_argument("--kubeconfig", default="", help="kubeconfig (default: KUBECONFIG)")
-    parser.add_argument("--context", default="", help="context of the kubeconfig")
-    parser.epilog = command.EPILOG
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,14 +22,9 @@ import pytest
 from ci.cluster import Cluster
 from ci.demo import release
 from ci.demo.tools import ROOT, Shell
+from tests.unit.docs.pages import PAGES, commands
 
 NAME = f"demo-{os.getpid()}"
-# In the order of a reader, who leaves at the end.
-PAGES = (
-    "README.md", "docs/kubectl-tidb.md", "docs/failover.md", "docs/cleanup.md", "docs/scale.md", "docs/boot.md",
-    "docs/failures/pending-pod.md", "docs/failures/node-lost.md", "docs/failures/disk-lost.md",
-    "docs/failures/two-lost.md", "docs/failures/pd-quorum-lost.md", "docs/install.md",
-)  # fmt: skip
 # These are what the fixtures here do, or other suites.
 ELSEWHERE = {
     "make demo": "the fixture `told` runs what the target runs",
@@ -136,40 +131,23 @@ def test_every_command_of_a_page_works(
         assert "Traceback" not in done.stderr, said
 
 
-def test_pages_have_commands_and_none_is_forgotten() -> None:
-    """A page with a ```sh block that is not listed above would go untested."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    with_commands = {
-        str(page.relative_to(ROOT)) for page in pages if commands(str(page.relative_to(ROOT)))
-    }
-    assert with_commands == set(PAGES)
-
-
-def test_links_lead_somewhere() -> None:
-    broken = []
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
-            if not (ROOT / page).parent.joinpath(target).exists():
-                broken.append(f"{page}: {target}")
-    assert broken == []
-
-
-def test_the_excerpt_in_the_readme_is_of_the_log() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ci.demo.excerpt", "--check"], cwd=ROOT, check=False
-    )
-    assert done.returncode == 0
-
-
-def commands(page: str) -> list[tuple[str, str]]:
-    """(command, its comment) of each line of the page's ```sh blocks."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    found = []
-    for line in "".join(blocks).splitlines():
-        command, _, comment = line.partition(" #")
-        if command.strip():
-            found.append((command.strip(), comment.strip()))
-    return found
+def test_kubectl_completes_the_commands(told: Told, installed: Path) -> None:
+    """kubectl itself asks kubectl_complete-tidb."""
+    environment = told.shell.environment
+    environment["PATH"] = f"{installed}:{environment['PATH']}"
+    for typed, expected in (
+        (("tidb", "pl"), "plan"),
+        (("tidb", "doctor", "-n", "tidb", "demo-pd-"), "demo-pd-0"),
+    ):
+        done = subprocess.run(
+            ["kubectl", "__complete", *typed],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert expected in done.stdout.split(), done.stdout + done.stderr
 
 
 def _workplace(folder: Path) -> Path:

@@ -1,0 +1,79 @@
+"""The pages hold together: no command untested, links that lead somewhere, the chart's own values, one word one meaning."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from ci.demo import excerpt
+from ci.demo.tools import ROOT
+from tests.unit.docs.pages import PAGES, commands
+
+
+def blocks(page: str) -> list[dict[str, Any]]:
+    found = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(text) for text in found]
+
+
+def test_no_page_with_commands_is_forgotten() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    named = [str(page.relative_to(ROOT)) for page in pages]
+    assert {page for page in named if commands(page)} == set(PAGES)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/glossary.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text())
+    assert [one for one in targets if not (ROOT / page).parent.joinpath(one).exists()] == []
+
+
+def test_what_messages_point_to_is_there() -> None:
+    """A path below docs/ in the code is a page."""
+    missing = []
+    for source in (ROOT / "hooks").rglob("*.py"):
+        for path in re.findall(r"docs/[\w/-]+\.md", source.read_text()):
+            if not (ROOT / path).exists():
+                missing.append(f"{source.relative_to(ROOT)}: {path}")
+    assert missing == []
+
+
+def test_the_values_on_the_pages_are_the_charts() -> None:
+    schema = json.loads((ROOT / "chart" / "values.schema.json").read_text())
+    (own,) = blocks("README.md")
+    application, flux = blocks("docs/install.md")
+    assert (application["kind"], flux["kind"]) == ("Application", "HelmRelease")
+    for values in (
+        own,
+        application["spec"]["source"]["helm"]["valuesObject"],
+        flux["spec"]["values"],
+    ):
+        jsonschema.Draft7Validator(schema).validate(values)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft7Validator(schema).validate({**own, "tikvs": {}})
+
+
+def test_the_excerpt_in_the_readme_is_of_the_log() -> None:
+    text = excerpt.README.read_text()
+    assert excerpt.readme(text, excerpt.LOG.read_text()) == text
+
+
+def test_each_word_of_the_glossary_stands_once_and_in_order() -> None:
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)[
+        1:
+    ]
+    words = [row.strip() for row in rows if row.strip("- ")]
+    assert words == sorted(set(words), key=str.lower)
+
+
+def test_a_job_of_the_image_has_a_page() -> None:
+    from hooks.cli import JOBS
+
+    told = {page.stem for page in (ROOT / "docs").glob("*.md")}
+    pages = {"disks": "disk-agent", "doctor": "kubectl-tidb", "preflight": "kubectl-tidb", "tidb": "kubectl-tidb",
+             "check": "install"}  # fmt: skip
+    assert {name for name in JOBS if pages.get(name, name) not in told} == set()

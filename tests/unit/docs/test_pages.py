@@ -1,4 +1,4 @@
-"""The pages hold together: no command untested, links that lead somewhere, the chart's own values, one word one meaning."""
+"""The pages hold together: no command untested, no link into nowhere, the chart's own values, one word one meaning."""
 
 from __future__ import annotations
 

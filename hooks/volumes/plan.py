@@ -18,7 +18,7 @@ nothing follows from the age of an inventory.
 
 from __future__ import annotations
 
-from hooks.engine import Plan, Refusal, Subject
+from hooks.engine import Plan, Refusal, Subject, Wait
 from hooks.volumes import leftovers, problems, status, steps, wiping
 from hooks.volumes.actions import CreatePv, CreateVolume, DeletePv, VolumeAction, WriteStatus
 from hooks.volumes.finding import Finding, subject
@@ -70,7 +70,7 @@ def _new(view: View) -> Plan[VolumeAction]:
         [d.identity for d in seen] + [p.identity for p in view.pvs if p.identity], default=""
     )
     if not identity:
-        return Plan()
+        return Plan(waits=_unsteady(view))
     # After a TidbVolume was lost, disks and PVs remember how far the generations had come.
     generations = [1] + [p.generation for p in view.pvs]
     for disk in seen:
@@ -91,6 +91,23 @@ def _new(view: View) -> Plan[VolumeAction]:
             ),
         )
     )
+
+
+def _unsteady(view: View) -> tuple[Wait, ...]:
+    """Disks that may become volumes in a moment."""
+    soon = sorted(
+        f"{d.node}:{d.path}"
+        for d in view.disks
+        if d.path and d.identity and not d.steady and d.node in view.nodes
+    )
+    why = f"{', '.join(soon)} is not steady yet"
+    wait = Wait(
+        code="not-steady",
+        subject=subject(view.name),
+        why=why,
+        until="it was seen unchanged for a while",
+    )
+    return (wait,) if soon else ()
 
 
 def _generation(volume: str, folder: str) -> int:

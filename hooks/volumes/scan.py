@@ -15,7 +15,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hooks.engine import Exit, JobError, Outcome
 from hooks.kube import (
@@ -31,6 +31,7 @@ from hooks.kube import (
 from hooks.volumes import inventory, observe, table
 from hooks.volumes.apply import Applier
 from hooks.volumes.model import Policy
+from hooks.volumes.world import World
 from schema import names
 
 _POLL_SECONDS = 1.0
@@ -48,6 +49,7 @@ class Scan:
     err: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    world: World = field(default_factory=World)
 
     def run(self) -> Exit:
         deadline = self.clock() + self.seconds
@@ -147,7 +149,7 @@ class Scan:
 
     def _make(self) -> int:
         """One round of the controller's work; how many steps were left to do, or folders to wait for."""
-        world = observe.read(self.client, self.namespace)
+        self.world = world = observe.read(self.client, self.namespace)
         plan = observe.plan_all(
             observe.snapshot(world, observe.now(self.client), self.policy), self.policy
         )
@@ -158,7 +160,8 @@ class Scan:
         return len(done) + stale + pending
 
     def _end(self, nodes: list[str], away: list[str], waits: list[str]) -> Exit:
-        world = observe.read(self.client, self.namespace)
+        # What the last round looked at and found at rest; not another look, which might meet something new half made.
+        world = self.world if not waits else observe.read(self.client, self.namespace)
         rows = table.rows(world.views(observe.now(self.client)))
         answered = [n for n in nodes if n not in waits]
         verdict = f"volumes: {table.summary(rows, len(answered) + len(waits))}"

@@ -26,7 +26,7 @@ from tests.cluster.kube import Kubectl, Object
 
 CLASS = "volumes-test"
 PARTS = ("disk-agent", "volumes", "disk-scan")
-VALUES = {
+VALUES: dict[str, dict[str, Any]] = {
     "hooks": {"image": {"tag": "dev"}},
     "disks": {
         "storageClassName": CLASS,
@@ -459,6 +459,54 @@ def test_a_node_that_dies_and_comes_back(disks: Disks, wait_for: WaitFor) -> Non
     wait_for(lambda: disks.pvs(volume) == [], 30, "its unused PV is withdrawn", disks.shown)
     faults.start_node(disks.cluster, "n4")
     wait_for(partial(_is, disks, volume, "Available"), 90, "offered again", disks.shown)
+
+
+def test_without_a_controller_a_cronjob_does_its_work(disks: Disks, wait_for: WaitFor) -> None:
+    kube = disks.kube
+    values = {**VALUES, "disks": {**VALUES["disks"], "controller": {"enabled": False}}}
+    rendered = template(release="d", namespace=kube.namespace, values=values)
+    kube.apply(rendered.find("CronJob", "d-volumes"))
+    kube.run("scale", "deploy/d-volumes", "--replicas=0")
+    volume = disks.at("n1", "d1")["metadata"]["name"]
+    (pv,) = disks.pvs(volume)
+    kube.run("delete", "pv", pv, "--wait=false")
+    kube.run("create", "job", "once", "--from=cronjob/d-volumes")
+    wait_for(lambda: kube.get("job", "once")["status"].get("succeeded"), 60, "the Job's end")
+    lines = kube.run("logs", "job/once").splitlines()
+    assert any("did let it go (PersistentVolume" in line for line in lines), lines
+    kube.run("delete", "cronjob", "d-volumes")
+    kube.run("scale", "deploy/d-volumes", "--replicas=1")
+    wait_for(lambda: disks.pvs(volume) not in ([pv], []), 60, "the next generation", disks.shown)
+
+
+def test_a_second_release_that_manages_disks_touches_nothing(
+    disks: Disks, wait_for: WaitFor
+) -> None:
+    other = Kubectl(disks.cluster, f"{disks.kube.namespace}-two")
+    other.run("create", "namespace", other.namespace)
+    rendered = template(release="two", namespace=other.namespace, values=VALUES).objects
+    # What is cluster-scoped under a name of its own; the rest of it Helm itself refuses.
+    objects = [
+        o
+        for o in rendered
+        if _component(o) == "volumes" and o["kind"] != "CustomResourceDefinition"
+    ]
+    before = {v["metadata"]["name"]: v["metadata"]["resourceVersion"] for v in disks.volumes()}
+    try:
+        other.apply(*objects)
+        said = f"{disks.kube.namespace}.d manages this cluster's disks, not {other.namespace}.two"
+        wait_for(lambda: said in _log(other), 60, "it says who manages them", lambda: _log(other))
+        after = {v["metadata"]["name"]: v["metadata"]["resourceVersion"] for v in disks.volumes()}
+        assert after == before
+    finally:
+        other.run("delete", "namespace", other.namespace, "--wait=false")
+        for kind in ("clusterrolebinding", "clusterrole"):
+            other.run("delete", kind, f"{other.namespace}.two-volumes")
+
+
+def _log(kube: Kubectl) -> str:
+    pods = kube.running("app.kubernetes.io/component=volumes")
+    return kube.run("logs", pods[0]["metadata"]["name"]) if pods else ""
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,22 @@ def test_it_asks_makes_and_says_in_one_line_what_there_is() -> None:
     assert len(release.out) == 4
 
 
+def test_a_disk_that_is_not_steady_yet_is_waited_for() -> None:
+    release = Release("n1")
+    agent = release.stage.agents["n1"]
+    agent.steady = False
+    release.stage.publish("n1")
+    slept = release.sleep
+
+    def settle(seconds: float) -> None:
+        slept(seconds)
+        agent.steady = release.now > 5
+
+    release.sleep = settle  # type: ignore[method-assign]
+    assert release.run() is Exit.DONE
+    assert "1 disk on 1 node: 1 Available" in release.out[0]
+
+
 def test_each_run_asks_anew() -> None:
     release = Release("n1")
     release.run()

@@ -1,7 +1,8 @@
-"""The mutations: each comparison turned round, each `and` and `or` exchanged, each `not` dropped, each gate left out.
+"""The mutations: each comparison turned round, each `and` and `or` exchanged, each `not` dropped, each gate
+left out.
 
-A mutation is one changed node of a module's syntax tree; `mutations` lists them in the order of the source, so that the same
-source gives the same list.
+A mutation is one changed node of a module's syntax tree; `mutations` lists them in the order of the source, so
+that the same source gives the same list.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def _changes(node: ast.AST):  # type: ignore[no-untyped-def]
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield f"drops the not of `{_short(node)}`", _drop_not
     elif isinstance(node, ast.If) and isinstance(node.body[-1], ast.Return) and not node.orelse:
-        yield f"leaves out the gate `if {_short(node.test)}`", lambda n: setattr(n, "test", ast.Constant(False))
+        yield (
+            f"leaves out the gate `if {_short(node.test)}`",
+            lambda n: setattr(n, "test", ast.Constant(False)),
+        )
 
 
 def _drop_not(node: ast.UnaryOp) -> None:

@@ -197,7 +197,13 @@ def retire(world: World, store_id: StoreId, leader: int, *, force: bool) -> Worl
         len(left) >= majority(len(world.peers)),
         f"retiring store {store_id} leaves {len(left)} of {len(world.peers)} copies intact",
     )
-    others = [s.id for s in world.stores if s.id != store_id and s.kind in ("offline", "destroyed")]
+    filled = {s.id[0] for s in world.stores if reads_up(world, s)}
+    others = [
+        s.id
+        for s in world.stores
+        if s.id != store_id
+        and (s.kind == "offline" or (s.kind == "destroyed" and s.id[0] not in filled))
+    ]
     swear(not others, f"store {store_id} is retired while {others} are not whole elsewhere")
     dead = [
         s.id

@@ -23,7 +23,7 @@ SMALL = {
     # Three stores on four nodes of two disks; PD's members on a node of their own, where only their leader changes.
     "stores": start(shelter="pd"),
     # Three members likewise; nothing happens to the stores.
-    "members": start(shelter="tikv"),
+    "members": start(shelter="tikv", faults=2 if SOAK else 1),
     # All of it together.
     "whole": start(faults=2 if SOAK else 1),
 }

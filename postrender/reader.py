@@ -7,7 +7,7 @@ Reading events is also twice as fast, and needs no trust in the depth of the inp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
@@ -56,11 +56,16 @@ _UNKNOWN: Final = object()
 
 @dataclass(slots=True)
 class Content:
-    """A document's value, where it starts in the text, and a tag in it that can't be written back (empty: none)."""
+    """A document's value, and where it starts in the text.
+
+    `foreign_tag` is a collection's tag that can't be written back (empty: none); `tokens` the spellings of all Tokens
+    in their order.
+    """
 
     root: Value
     start: int
     foreign_tag: str = ""
+    tokens: list[str] = field(default_factory=list)
 
 
 class Reader:
@@ -108,6 +113,7 @@ class Reader:
         stack: list[tuple[Any, Any, str | None]] = []
         anchors: dict[str, Value] = {}
         content = Content(None, -1)
+        tokens = content.tokens
         unfolding = _Unfolding()
         documents = 0
         container: Any = None
@@ -125,6 +131,8 @@ class Reader:
                     value = found
                 elif event.tag is not None and event.tag != _STR and event.tag != "!":
                     value = _tagged(event.tag, value)
+                if type(value) is Token:
+                    tokens.append(value.written)
                 if event.anchor is not None:
                     anchors[event.anchor] = value
             elif kind is MappingStartEvent or kind is SequenceStartEvent:

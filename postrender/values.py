@@ -40,7 +40,10 @@ _WORDS = frozenset(
 
 # Everything that starts like a number, a date or a time in YAML 1.1 or 1.2, and .inf/.nan. Wider than any reader's own
 # pattern on purpose: a token costs nothing, a string written plain that reads as a number is a different release.
-_NUMBERLIKE = re.compile(r"[-+]?\.?[0-9][0-9A-Za-z_.:+\- ]*|[-+]?\.[A-Za-z]+")
+# Amounts as everybody writes them (100m, 1Gi) are no reader's numbers.
+_NUMBERLIKE = re.compile(
+    r"(?![0-9]+(?:m|[KMGTP]i)\Z)[-+]?\.?[0-9][0-9A-Za-z_.:+\- ]*|[-+]?\.[A-Za-z]+"
+)
 
 
 def ambiguous(text: str) -> bool:

@@ -13,12 +13,13 @@ from collections.abc import Callable
 
 from postrender.values import Token, Value, ambiguous
 
-# Begins with a letter, a slash, or two dashes and a letter; inside, nothing that could end a plain scalar.
+# An amount (100m, 1Gi); or begins with a letter, a slash, or two dashes and a letter, and holds nothing that could end a
+# plain scalar.
 _SAFE = re.compile(
-    r"(?:--)?[A-Za-z/_](?:[A-Za-z0-9_./@+=,~()$\-]|:(?=[A-Za-z0-9/._\-])| (?=[A-Za-z0-9_./(\-$=]))*"
+    r"[1-9][0-9]*(?:m|[KMGTP]i)"
+    r"|(?:--)?[A-Za-z/_]"
+    r"(?:[A-Za-z0-9_./@+=,~()$\-]|:(?=[A-Za-z0-9/._\-])| (?=[A-Za-z0-9_./(\-$=]))*"
 )
-# Amounts as everybody writes them: no reader's number has such an end, though they begin like one.
-_AMOUNT = re.compile(r"[1-9][0-9]*(?:m|[KMGTP]i)")
 # What JSON leaves as it is, but YAML does not allow or Go does not read raw.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 # Text that a literal block keeps byte for byte: printable, no blank at a line's ends that a reader could take for
@@ -42,9 +43,12 @@ class Writer:
 
     def __init__(self) -> None:
         self._written: dict[str, str] = {}
+        self.tokens: list[str] = []
+        """The spellings of the Tokens of the last document in their order."""
 
     def write(self, root: dict[str, Value]) -> str:
         """The mapping as block YAML, ended by a line break; keys keep their order."""
+        self.tokens = []
         if not root:
             return "{}\n"
         out: list[str] = []
@@ -86,6 +90,7 @@ class Writer:
 
     def _flat(self, value: Value) -> str:
         if isinstance(value, Token):
+            self.tokens.append(value.written)
             return value.written
         if value is None:
             return "null"
@@ -93,6 +98,7 @@ class Writer:
 
     def _scalar(self, key: str) -> str:
         if type(key) is Token:
+            self.tokens.append(key.written)
             return key.written
         written = self._written.get(key)
         if written is None:
@@ -111,7 +117,7 @@ class Writer:
 
 
 def _plain(text: str) -> bool:
-    return bool(_AMOUNT.fullmatch(text) or (_SAFE.fullmatch(text) and not ambiguous(text)))
+    return _SAFE.fullmatch(text) is not None and not ambiguous(text)
 
 
 def _literal(text: str, pad: str) -> str:

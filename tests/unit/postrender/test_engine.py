@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from postrender import config, report
 from postrender.engine import Pass
-from postrender.errors import StreamError
+from postrender.errors import PostrenderError, StreamError
 from postrender.values import Mapping
 from postrender.writer import Writer
 from tests.unit.postrender.release import pod, read, release, typed
@@ -121,6 +122,28 @@ def test_around_a_changed_document_everything_stays(document: str, expected: str
     done = release(document, only="labels", labels=LABELS)
     assert expected in done.output
     assert release(done.output, only="labels", labels=LABELS).output == done.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (lambda text: text.replace("a: y", 'a: "y"'), True),
+        (lambda text: text.replace('b: "1"', "b: 1"), True),
+        (lambda text: text.replace("c: d", "c: e"), True),
+        (lambda text: text.replace("kind: X", "kind:   X"), False),
+    ],
+)
+def test_a_fault_of_the_writer_would_be_an_error_and_no_other_release(
+    monkeypatch: pytest.MonkeyPatch, fault: Callable[[str], str], expected: bool
+) -> None:
+    write = Writer.write
+    monkeypatch.setattr(Writer, "write", lambda self, root: fault(write(self, root)))
+    stream = "apiVersion: v1\nkind: X\ndata: {a: y, b: '1', c: d}\n"
+    if expected:
+        with pytest.raises(PostrenderError, match="document 1 would read otherwise than meant"):
+            release(stream, only="labels", labels=LABELS)
+    else:
+        assert release(stream, only="labels", labels=LABELS).done.changed == 1
 
 
 def test_a_long_trail_of_line_breaks_keeps_its_value() -> None:

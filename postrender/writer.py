@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from postrender.values import Token, Value, ambiguous
 
-# An amount (100m, 1Gi); or begins with a letter, a slash, or two dashes and a letter, and holds nothing that could end a
-# plain scalar.
+# An amount (100m, 1Gi); or begins with a letter, a slash, or two dashes and a letter, and holds nothing that could end
+# a plain scalar.
 _SAFE = re.compile(
     r"[1-9][0-9]*(?:m|[KMGTP]i)"
     r"|(?:--)?[A-Za-z/_]"

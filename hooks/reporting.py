@@ -28,13 +28,20 @@ _API_VERSIONS = {
 }
 
 
-def regarding(subject: Subject) -> Regarding:
-    """A Subject as an Event's object; what is no Kubernetes kind (a store in PD) keeps its word as kind."""
+# Objects without a namespace; their Events belong into `default`.
+_CLUSTER_SCOPED = frozenset({"Node", "PersistentVolume", "TidbVolume", "StorageClass"})
+
+
+def regarding(subject: Subject, home: str = "") -> Regarding:
+    """A Subject as an Event's object. What is no Kubernetes kind (a store in PD) keeps its word as kind, and
+    its Events belong into the job's own namespace, `home`.
+    """
+    namespace = subject.namespace or ("" if subject.kind in _CLUSTER_SCOPED else home)
     return Regarding(
         api_version=_API_VERSIONS.get(subject.kind, "v1"),
         kind=subject.kind,
         name=subject.name,
-        namespace=subject.namespace,
+        namespace=namespace,
         uid=subject.uid,
     )
 
@@ -78,7 +85,7 @@ class KubeReporter:
             return
         try:
             self.events.record(
-                regarding(action.subject),
+                regarding(action.subject, self.namespace),
                 reason=camel(action.code),
                 note=f"did {action.does}: {action.why}",
                 action=camel(action.code),
@@ -94,7 +101,7 @@ class KubeReporter:
             f"ends when {entry.until}" if isinstance(entry, Wait) else f"to go on: {entry.remedy}"
         )
         self.events.record(
-            regarding(entry.subject),
+            regarding(entry.subject, self.namespace),
             reason=camel(entry.code),
             note=f"{'waits' if waits else 'refuses'}: {entry.why}; {ends}",
             action="Wait" if waits else "Refuse",
@@ -133,7 +140,9 @@ class KubeReporter:
 
 
 def _fit(plan: Plan[Any]) -> str:
-    """The plan as text; of one that is too long for a ConfigMap, how much there is of everything and the beginning."""
+    """The plan as text; of one that is too long for a ConfigMap, how much there is of everything and the
+    beginning.
+    """
     text = plan.text()
     if len(text.encode()) <= _MOST_BYTES:
         return text

@@ -171,6 +171,11 @@ class Observer:
             _said(health)
             if recording.answers:
                 return recording.answers, said
+            if "proxy says 403" in said:
+                missing = "what PD says is not known"
+                gap = Gap("services/proxy", "", self.namespace, missing, said, verb="get")
+                self.gaps.append(gap)
+                break
         return {}, said
 
     def _logs(self, pods: Sequence[Obj], release: str) -> dict[str, Sequence[str]]:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 _GOOD, _WAITS, _BAD = "32", "33", "31"
 # Words of a status and what they mean for the reader.
@@ -23,9 +23,10 @@ _COLOURS = {
 }
 
 
-def colours(stream: TextIO = sys.stdout) -> bool:
-    """On a terminal, unless NO_COLOR is set (no-color.org) or the terminal is dumb."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def colours() -> bool:
+    """Whether to colour: on a terminal, unless NO_COLOR is set (no-color.org) or the terminal is dumb."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
 
 
 def columns(

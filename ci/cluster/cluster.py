@@ -23,6 +23,7 @@ from ci.cluster import (
     control,
     disks,
     kwok,
+    limits,
     network,
     node,
     processes,
@@ -282,6 +283,7 @@ def _claim(name: str) -> State:
         say(f"cluster {name}: clearing what an earlier `up` left")
         down(name)
     with state.locked():
+        limits.raise_inotify()
         memory = State(name, state.free_slot())
         memory.maker = processes.Process("up", os.getpid(), own or 0)
         memory.save()
@@ -310,8 +312,11 @@ def _remove(memory: State) -> None:
     network.remove_rack(layout)
     disks.detach_all(layout.folder)
     shutil.rmtree(layout.folder, onerror=_force)
-    if not state.names() and not any(layout.folder.parent.iterdir()):
-        layout.folder.parent.rmdir()
+    with state.locked():
+        if not state.names():
+            limits.restore_inotify()
+            if not any(layout.folder.parent.iterdir()):
+                layout.folder.parent.rmdir()
 
 
 def _force(function: Callable[..., object], path: str, _: object) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ci import debian
-from ci.cluster import Cluster, ClusterError, checks, disks, layout, pki, state
+from ci.cluster import Cluster, ClusterError, checks, disks, layout, limits, pki, state
 from ci.cluster.__main__ import main
 from ci.cluster.errors import MachineUnfitError
 from ci.cluster.run import run
@@ -167,3 +167,19 @@ def test_certificates_carry_the_names_that_rbac_expects(clusters: Path) -> None:
     assert run("openssl", "verify", "-CAfile", authority.ca.crt, pair.crt).strip().endswith("OK")
     config = authority.kubeconfig(clusters / "config", pair)
     assert config.stat().st_mode & 0o077 == 0, "a kubeconfig holds a private key"
+
+
+def test_inotify_instances_are_raised_and_put_back(clusters: Path, tmp_path: Path) -> None:
+    clusters.mkdir()
+    setting = tmp_path / "max_user_instances"
+    setting.write_text("128\n")
+    limits.raise_inotify(setting)
+    limits.raise_inotify(setting)  # a second cluster beside the first changes nothing more
+    assert setting.read_text() == "8192"
+    limits.restore_inotify(setting)
+    limits.restore_inotify(setting)
+    assert setting.read_text() == "128"
+    setting.write_text("20000\n")
+    limits.raise_inotify(setting)
+    limits.restore_inotify(setting)
+    assert setting.read_text() == "20000\n"

@@ -181,8 +181,11 @@ class Members(Story):
 
     def leader_killed(self) -> None:
         self.world.pds[self.leader].kill()
-        self.world.wait_for_leader(other_than=self.leader)
-        self.see("pd-leader-killed-health", "pd-leader-killed-members", of=self.other)
+        # Either of the two may win; in the capture it is pd-0.
+        new = self.world.wait_for_leader(other_than=self.leader)
+        third = next(n for n in self.world.pds if n not in (new, self.leader))
+        self.names = Names({}, {"pd-1": self.leader, "pd-0": new, "pd-2": third})
+        self.see("pd-leader-killed-health", "pd-leader-killed-members", of=new)
 
 
 class QuorumLoss(Story):

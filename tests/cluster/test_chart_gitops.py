@@ -25,10 +25,14 @@ from tests.cluster.release import (
     sql_answers,
 )
 
+# A sync is two waves of hook Jobs and a rollout, and a busy machine starts a Python in ten seconds.
+SYNC_SECONDS = 400
+
 
 def everything(storage_class: str) -> dict[str, Any]:
-    """All of the chart that works by itself: disks, failover and cleanup too. A class of its own, so that no volume that
-    an earlier test left is in it.
+    """All of the chart that works by itself: disks, failover and cleanup too.
+
+    In a class of its own, so that no volume that an earlier test left is in it.
     """
     return {
         "pd": {"replicas": 1, "storageClassName": storage_class},
@@ -180,7 +184,10 @@ def test_argo_cd_syncs_the_whole_chart(application: Application, wait_for: WaitF
     first = application.push(values)
     application.create()
     wait_for(
-        lambda: application.synced_and_healthy(first), 240, "Synced and Healthy", application.seen
+        lambda: application.synced_and_healthy(first),
+        SYNC_SECONDS,
+        "Synced and Healthy",
+        application.seen,
     )
     ran = application.hooks_run()
     assert any(hook.startswith("PreSync Job/shop-scale-check") for hook in ran), ran
@@ -214,7 +221,10 @@ def test_argo_cd_syncs_the_whole_chart(application: Application, wait_for: WaitF
     second = application.push(merged(values, {"tikv": {"replicas": 4}}))
     application.refresh()
     wait_for(
-        lambda: application.synced_and_healthy(second), 120, "the change synced", application.seen
+        lambda: application.synced_and_healthy(second),
+        SYNC_SECONDS,
+        "the change synced",
+        application.seen,
     )
     assert len(release.pods("tikv")) == 4
 
@@ -227,7 +237,12 @@ def test_argo_cd_syncs_the_whole_chart(application: Application, wait_for: WaitF
         "selfHeal set TiDB back",
         application.seen,
     )
-    wait_for(lambda: application.synced_and_healthy(second), 60, "Synced again", application.seen)
+    wait_for(
+        lambda: application.synced_and_healthy(second),
+        SYNC_SECONDS,
+        "Synced again",
+        application.seen,
+    )
     assert (
         kube.get("statefulset", f"{NAME}-tikv")["metadata"]["annotations"]["example.com/note"]
         == "kept"

@@ -104,6 +104,25 @@ def test_the_story_is_told_to_the_end(told: Told) -> None:
     assert re.search(r"Node n\d: it is not Ready for \d+ s; .*demo-tikv-\d", told.text)
 
 
+def test_kubectl_completes_the_commands(told: Told, installed: Path) -> None:
+    """kubectl itself asks kubectl_complete-tidb."""
+    environment = told.shell.environment
+    environment["PATH"] = f"{installed}:{environment['PATH']}"
+    for typed, expected in (
+        (("tidb", "pl"), "plan"),
+        (("tidb", "doctor", "-n", "tidb", "demo-pd-"), "demo-pd-0"),
+    ):
+        done = subprocess.run(
+            ["kubectl", "__complete", *typed],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert expected in done.stdout.split(), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_works(
     page: str, told: Told, installed: Path, tmp_path: Path
@@ -129,25 +148,6 @@ def test_every_command_of_a_page_works(
             expected = TELLING.get(words[2], (0,)) if words[:2] == ["kubectl", "tidb"] else (0,)
             assert done.returncode in expected, said
         assert "Traceback" not in done.stderr, said
-
-
-def test_kubectl_completes_the_commands(told: Told, installed: Path) -> None:
-    """kubectl itself asks kubectl_complete-tidb."""
-    environment = told.shell.environment
-    environment["PATH"] = f"{installed}:{environment['PATH']}"
-    for typed, expected in (
-        (("tidb", "pl"), "plan"),
-        (("tidb", "doctor", "-n", "tidb", "demo-pd-"), "demo-pd-0"),
-    ):
-        done = subprocess.run(
-            ["kubectl", "__complete", *typed],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        assert expected in done.stdout.split(), done.stdout + done.stderr
 
 
 def _workplace(folder: Path) -> Path:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hooks.engine import Action, Plan, Refusal, Subject
+from schema import names
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def _refusal(change: Change) -> Refusal:
         why=f"{change.component}.replicas {change.live} -> {change.wanted} would stop {', '.join(gone)} "
         f"with what may be {risk}",
         remedy=f"keep {change.component}.replicas at {change.live} or more and run this again; to have fewer {things}, "
-        "their data must be moved away first, which this version of the chart does not do. Nothing was changed",
+        f"move their data away first (docs/scale.md), then allow just that number: kubectl annotate statefulset "
+        f"{change.name} -n {change.namespace} {names.ALLOW_REPLICAS_ANNOTATION}={change.wanted}. Nothing was changed",
         numbers={"live": change.live, "wanted": change.wanted},
     )

@@ -49,8 +49,9 @@ def test_a_refusal_says_who_would_go_and_what_to_do() -> None:
         "tikv.replicas 5 -> 3 would stop shop-tikv-3, shop-tikv-4 with what may be the only copies of some rows"
     )
     assert refusal.remedy == (
-        "keep tikv.replicas at 5 or more and run this again; to have fewer stores, their data must be moved away "
-        "first, which this version of the chart does not do. Nothing was changed"
+        "keep tikv.replicas at 5 or more and run this again; to have fewer stores, move their data away first "
+        "(docs/scale.md), then allow just that number: kubectl annotate statefulset shop-tikv -n db "
+        "helm-tidb.io/allow-replicas=3. Nothing was changed"
     )
     assert verdict("scale", decided, 0, dry_run=False) == (
         f"scale: nothing to do; refuses 1 thing: StatefulSet db/shop-tikv: {refusal.why}"

@@ -34,7 +34,11 @@ SUBJECTS = (
     "hooks/failover/quorum.py",
     "hooks/cleanup/plan.py",
 )
-TESTS = ("tests/model/test_failover.py", "tests/model/test_cleanup.py")
+TESTS = (
+    "tests/model/test_corners.py",
+    "tests/model/test_failover.py",
+    "tests/model/test_cleanup.py",
+)
 # Of all mutations the quick run takes every fifth, from the fixed list; `--all` takes each.
 STRIDE = 5
 FEWEST = 50

@@ -135,6 +135,7 @@ def test_a_node_that_is_cut_off_and_heals_in_time_is_left_alone(database: Databa
         assert f"Node {lost} has been NotReady since" in said, said
         faults.heal_node(database.cluster, lost)
         database.wait_for(database.well, 90, "everything well", database.seen, pause=0.5)
+        database.run_failover()  # may note homes that are new to it
         assert "failover: nothing to do" in database.run_failover()
     assert {name: s["id"] for name, s in database.stores().items()} == {
         n: s["id"] for n, s in before.items()
@@ -193,7 +194,8 @@ def test_two_lost_stores_are_refused_and_nothing_is_touched(database: Database) 
             faults.insert_disk(database.cluster, node, slot)
         # What a person does once the disks are back: the pods start anew on them.
         database.kube.run("delete", "pod", *lost, "--wait=false")
-        database.wait_for(database.well, 120, "everything well", database.seen, pause=0.5)
+        # The kubelet tries a mount that failed again after up to two minutes.
+        database.wait_for(database.well, 300, "everything well", database.seen, pause=0.5)
     assert {n: s["id"] for n, s in database.stores().items()} == {
         n: s["id"] for n, s in before.items()
     }
@@ -250,10 +252,16 @@ def test_a_job_killed_in_the_middle_and_an_api_server_that_goes_away(database: D
     node, slot = database.node_of(f"{NAME}-tikv-1"), database.slot_of(f"tikv-{NAME}-tikv-1")
     with database.written():
         faults.pull_disk(database.cluster, node, slot)
+        database.wait_for(
+            lambda: database.stores()[f"{NAME}-tikv-1"]["state_name"] == "Disconnected",
+            90,
+            "the store Disconnected",
+            database.seen,
+        )
         database.start_failover("killed", "--wait=120s")
         database.wait_for(
             lambda: "did note that store" in database.log_so_far("killed"),
-            90,
+            120,
             "the job at work",
             database.seen,
         )

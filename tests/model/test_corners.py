@@ -1,0 +1,259 @@
+"""The plan's corners: what the named cases of test_failover.py leave to a mutant. One sentence of the
+docstring each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from hooks import pd
+from hooks.failover.actions import NoteHomes, RemoveMember, Settle
+from hooks.failover.model import Component, EntryState, PdView, Policy, Regions, Snapshot
+from hooks.failover.plan import plan
+from hooks.failover.quorum import regions_without, survives
+from tests.model.scene import (
+    claim_going,
+    fail_disk,
+    lose,
+    noted,
+    removed,
+    scene,
+    see,
+    see_pd,
+    see_regions,
+    see_silent,
+    see_slot,
+    see_store,
+    store,
+)
+from tests.model.sight import NOW, NOW_NS, SECOND
+from tests.model.test_failover import GONE, LOST, POLICY, only, steps, told
+from tests.model.world import Claim, Disk, Place, Pod, Store, World, put, start
+
+
+def test_a_lost_quorum_of_members_stops_every_store() -> None:
+    base = start(nodes=6, tikv=3, pd=5, faults=0)
+    seen = scene(fail_disk("pd", 3), fail_disk("pd", 4), fail_disk("tikv", 1), base=base)
+    assert told(plan(seen, POLICY)) == ([], [], ["members-lost"])
+
+
+def test_a_member_that_no_step_can_help_does_not_hold_up_a_store() -> None:
+    """Its place is fine: its process has another trouble. PD leads with two of three."""
+    seen = scene(fail_disk("tikv", 1))
+    assert isinstance(seen.pd, PdView)
+    health = tuple(dataclasses.replace(h, healthy=h.name != "basic-pd-2") for h in seen.pd.health)
+    assert steps(see_pd(seen, health=health)) == ["mark"]
+
+
+def test_homes_are_noted_at_rest_once() -> None:
+    seen = scene()
+    held = {(c, i): f"pv-{2 * i + (c is Component.PD)}" for c in Component for i in range(3)}
+    action = only(see(seen, homes={}, held=held))
+    assert isinstance(action, NoteHomes)
+    assert dict(action.homes) == {
+        "store 1": "pv-0", "store 11": "pv-2", "store 21": "pv-4",
+        f"member {2**60 + 1}": "pv-1", f"member {2**60 + 11}": "pv-3", f"member {2**60 + 21}": "pv-5",
+    }  # fmt: skip
+    assert steps(see(seen, homes=dict(action.homes), held=held)) == []
+    gone = {**dict(action.homes), "store 99": "pv-x"}
+    assert only(see(seen, homes=gone, held=held)) == action, "whom PD no longer knows has no home"
+
+
+def test_homes_are_those_of_the_well() -> None:
+    held = {(Component.TIKV, 1): "pv-new"}
+    silent = see(see_silent(scene(), 11), homes={}, held=held)
+    assert "note-homes" not in steps(silent), (
+        "a silent store may not have lived on what its claim has now"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("destroyed", EntryState.DESTROYED), ("tombstone", EntryState.TOMBSTONE)]
+)
+def test_the_last_word_is_pds(kind: str, state: EntryState) -> None:
+    action = only(scene(*LOST, store(2, kind=kind), noted("tikv", 2, "Retiring")))
+    assert isinstance(action, Settle)
+    assert action.state is state
+
+
+def test_notes_of_another_cluster_are_left_alone() -> None:
+    seen = scene(noted("tikv", 2, "Retiring"))
+    other = tuple(dataclasses.replace(e, cluster=1) for e in seen.entries)
+    assert steps(see(seen, entries=other)) == []
+
+
+def test_a_disk_that_is_noted_as_anothers_is_for_a_person() -> None:
+    seen = scene(*LOST, noted("tikv", 2, "Retiring"))
+    other = tuple(dataclasses.replace(e, owner="store 77") for e in seen.entries)
+    assert steps(see(seen, entries=other)) == ["refuses two-owners"]
+
+
+def test_a_pod_that_is_stopping_on_a_living_node_is_given_its_time() -> None:
+    seen = scene(removed(2), noted("pd", 2, "Removed"), claim_going("pd", 2))
+    stopping = see_slot(
+        seen,
+        Component.PD,
+        2,
+        lambda s: dataclasses.replace(s, pod=s.pod and dataclasses.replace(s.pod, deleting=True)),
+    )
+    assert steps(stopping) == ["waits pod-stopping"]
+    pending = see_slot(
+        seen,
+        Component.PD,
+        2,
+        lambda s: dataclasses.replace(s, pod=s.pod and dataclasses.replace(s.pod, node="")),
+    )
+    assert steps(pending) == ["waits claim-deleting"]
+
+
+def test_a_pod_kept_out_of_its_node_by_another_of_its_kind() -> None:
+    seen = see_silent(scene(), 11)
+    seen = see_slot(seen, Component.TIKV, 1, lambda s: dataclasses.replace(s, pod=None))
+    taken = see(seen, busy={**seen.busy, (Component.TIKV, "n1"): "basic-tikv-7"})
+    made = plan(taken, POLICY)
+    assert told(made) == ([], ["pod-kept-out"], [])
+    assert "where basic-tikv-7 has moved meanwhile" in made.waits[0].why
+
+
+def test_a_claim_without_a_volume_is_a_loss_and_nothing_is_noted() -> None:
+    seen = see_silent(scene(), 21)
+    bare = see_slot(
+        seen,
+        Component.TIKV,
+        2,
+        lambda s: dataclasses.replace(
+            s, claim=s.claim and dataclasses.replace(s.claim, volume=None)
+        ),
+    )
+    assert steps(bare) == ["retire-store"]
+    gone = see_slot(seen, Component.TIKV, 2, lambda s: dataclasses.replace(s, claim=None))
+    assert steps(gone) == ["retire-store"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "expected"), [(7200, ["mark"]), (60, ["waits store-silent-too-briefly"])]
+)
+def test_a_store_that_never_sent_a_heartbeat_is_as_old_as_its_process(
+    ago: int, expected: list[str]
+) -> None:
+    seen = scene(*GONE, store(2, beat="never"))
+    seen = see_store(see_regions(seen, 21), 21, start_ns=NOW_NS - ago * SECOND)
+    assert steps(seen) == expected
+
+
+def at_edge(span: timedelta, policy: Policy) -> list[str]:
+    seen = scene(*GONE)
+    beat = NOW_NS - int(span.total_seconds() * SECOND)
+    seen = see_store(seen, 21, last_heartbeat_ns=beat)
+    assert seen.earlier is not None
+    earlier = dataclasses.replace(seen.earlier, beats={**seen.earlier.beats, 21: beat})
+    return steps(see(seen, earlier=earlier), policy)
+
+
+def test_the_edges_of_time() -> None:
+    assert at_edge(timedelta(seconds=20), POLICY) == ["mark"]
+    assert at_edge(timedelta(seconds=19), POLICY) == ["waits store-silent-too-briefly"]
+    seen = scene(*LOST)
+    assert seen.earlier is not None
+    for seconds, expected in ((15, ["mark"]), (14, ["waits one-reading"])):
+        earlier = dataclasses.replace(seen.earlier, taken=NOW - timedelta(seconds=seconds))
+        assert steps(see(seen, earlier=earlier)) == expected
+    for minutes, expected in ((30, ["mark"]), (29, ["waits node-not-ready"])):
+        node = dataclasses.replace(seen.nodes["n2"], ready_since=NOW - timedelta(minutes=minutes))
+        assert steps(see(seen, nodes={**seen.nodes, "n2": node})) == expected
+
+
+def test_the_member_waits_by_its_own_time() -> None:
+    seen = scene(lose(2, "long"))
+    for minutes, expected in ((10, "mark"), (9, "waits node-not-ready")):
+        node = dataclasses.replace(seen.nodes["n2"], ready_since=NOW - timedelta(minutes=minutes))
+        assert steps(see(seen, nodes={**seen.nodes, "n2": node}))[0] == expected
+
+
+def test_a_member_that_is_none_of_the_release() -> None:
+    seen = scene(lose(2, "long"))
+    slots = tuple(s for s in seen.slots if s.name != "basic-pd-2")
+    assert "foreign-member" in told(plan(see(seen, slots=slots), POLICY))[2]
+
+
+def test_two_members_away_for_a_moment_are_waited_for() -> None:
+    base = start(nodes=6, tikv=3, pd=5, faults=0)
+    seen = scene(fail_disk("pd", 3), fail_disk("pd", 4), base=base)
+    assert seen.earlier is not None
+    fresh = see(seen, earlier=dataclasses.replace(seen.earlier, unhealthy=frozenset()))
+    assert told(plan(fresh, POLICY)) == ([], ["members-away"], [])
+
+
+def test_the_last_members_are_never_removed() -> None:
+    for count in (1, 2):
+        seen = scene(lose(2, "long"))
+        assert isinstance(seen.pd, PdView)
+        members = [m for m in seen.pd.members if m.name in ("basic-pd-2", "basic-pd-0")][-count:]
+        few = see_pd(seen, members=tuple(members))
+        assert not any(isinstance(a, RemoveMember) for a in plan(few, POLICY).actions)
+
+
+def test_a_forced_store_whose_place_is_filled_waits_for_the_next_replacement() -> None:
+    """Its last regions have nowhere to go before the second lost store is replaced; what each region can spare
+    is asked apart.
+    """
+
+    def filled(made: World) -> World:
+        disk = next(i for i, d in enumerate(made.disks) if d.node == 3 and d.content is None)
+        old = [s._replace(kind="destroyed") if s.id == (0, 0) else s for s in made.stores]
+        return made._replace(
+            disks=put(made.disks, disk, Disk(3, True, ("tikv", 0, 1))),
+            tikv=put(made.tikv, 0, Place(Claim(disk, False), Pod(3, False))),
+            stores=tuple(sorted((*old, Store((0, 1), "live", "fresh")))),
+        )
+
+    seen = scene(filled, fail_disk("tikv", 1), base=start(faults=0, disks=3, soft=True))
+    seen = see_pd(seen, regions=Regions(11, 34, 0))
+    assert steps(seen) == ["mark"]
+    assert steps(see_pd(seen, regions=Regions(11, 34, 1, (2,)))) == ["refuses regions-endangered"]
+
+
+def region(
+    number: int, voters: tuple[int, ...], down: tuple[int, ...] = (), learners: tuple[int, ...] = ()
+) -> pd.Region:
+    peers = tuple(pd.Peer(s, True) for s in voters) + tuple(pd.Peer(s, False) for s in learners)
+    return pd.Region(number, peers, frozenset(down), frozenset(), voters[0])
+
+
+@pytest.mark.parametrize(
+    ("some", "expected"),
+    [
+        (region(1, (1, 4, 5), (5,)), True),
+        (region(1, (1, 4, 5), (4, 5)), False),
+        (region(1, (1, 4, 5), (4,)), False),
+        (region(1, (1, 5), (5,)), False),
+        (region(1, (1, 4, 5), (5,), (7,)), True),
+        (region(1, (1, 4, 5, 6), (5,)), True),
+        (region(1, (1, 5, 6, 7), (5, 6)), False),
+        (region(1, (1, 4, 6), ()), True),
+    ],
+)
+def test_what_a_region_can_spare(some: pd.Region, expected: bool) -> None:
+    assert survives(some, 5) is expected
+
+
+def test_regions_are_counted_once_though_two_lists_have_them() -> None:
+    whole, hurt = region(1, (1, 4, 5), (5,)), region(2, (1, 4, 5), (4, 5))
+    assert regions_without(5, [whole, hurt, whole, hurt]) == Regions(5, 2, 1, (2,))
+
+
+def test_what_is_deleting_and_never_had_an_owner_goes_on() -> None:
+    seen = scene(*LOST, store(2, kind="tombstone"), claim_going("tikv", 2))
+    assert steps(seen) == ["delete-pod"]
+
+
+def ready_again(seen: Snapshot) -> Snapshot:
+    node = dataclasses.replace(seen.nodes["n2"], ready=True)
+    return see(seen, nodes={**seen.nodes, "n2": node})
+
+
+def test_an_abandoned_place_whose_node_returns_is_left_alone() -> None:
+    assert steps(ready_again(scene(*LOST, store(2, kind="tombstone")))) == ["waits pod-coming-up"]

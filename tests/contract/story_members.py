@@ -181,11 +181,11 @@ class Members(Story):
 
     def leader_killed(self) -> None:
         self.world.pds[self.leader].kill()
-        # Either of the two may win; in the capture it is pd-0.
+        # Either of the two may win; in the capture it is pd-2.
         new = self.world.wait_for_leader(other_than=self.leader)
         third = next(n for n in self.world.pds if n not in (new, self.leader))
-        self.names = Names({}, {"pd-1": self.leader, "pd-0": new, "pd-2": third})
-        self.see("pd-leader-killed-health", "pd-leader-killed-members", of=new)
+        self.names = Names({}, {"pd-1": self.leader, "pd-2": new, "pd-0": third})
+        self.see("pd-leader-killed-health", "pd-leader-killed-members", of=third)
 
 
 class QuorumLoss(Story):

@@ -42,6 +42,12 @@ def test_what_messages_point_to_is_there() -> None:
     assert missing == []
 
 
+def test_what_the_readme_calls_its_evidence_is_there() -> None:
+    named = re.findall(r"`((?:tests|hooks|ci|chart)/[\w/.]+)`", (ROOT / "README.md").read_text())
+    assert len(named) >= 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_values_on_the_pages_are_the_charts() -> None:
     schema = json.loads((ROOT / "chart" / "values.schema.json").read_text())
     (own,) = blocks("README.md")

@@ -257,3 +257,51 @@ def ready_again(seen: Snapshot) -> Snapshot:
 
 def test_an_abandoned_place_whose_node_returns_is_left_alone() -> None:
     assert steps(ready_again(scene(*LOST, store(2, kind="tombstone")))) == ["waits pod-coming-up"]
+
+
+def test_no_disk_for_a_member_keeps_the_member() -> None:
+    made = plan(see(scene(lose(2, "long")), disks=()), POLICY)
+    assert not made.actions
+    assert {w.code for w in made.waits} == {"no-free-disk"}
+
+
+def test_a_members_place_is_abandoned_only_while_all_members_are_healthy() -> None:
+    gone = scene(lose(2, "long"), removed(2))
+    assert steps(gone) == ["delete-pod"]
+    assert isinstance(gone.pd, PdView)
+    health = tuple(dataclasses.replace(h, healthy=h.name != "basic-pd-1") for h in gone.pd.health)
+    assert "delete-pod" not in steps(see_pd(gone, health=health))
+
+
+def test_an_unlisted_member_is_given_its_whole_time() -> None:
+    seen = see_slot(
+        scene(removed(2)),
+        Component.PD,
+        2,
+        lambda s: dataclasses.replace(
+            s, pod=s.pod and dataclasses.replace(s.pod, created=NOW - POLICY.pd_after)
+        ),
+    )
+    assert steps(seen) == ["waits pod-coming-up"]
+
+
+def test_a_store_that_is_new_is_not_the_one_in_question() -> None:
+    seen = scene(*LOST, store(0, beat="never"), read="once")
+    from hooks.failover.plan import store_in_question
+
+    assert isinstance(seen.pd, PdView)
+    new = see_store(seen, 1, state=pd.StoreState.DOWN, last_heartbeat_ns=0)
+    assert isinstance(new.pd, PdView)
+    asked = store_in_question(new.pd, ())
+    assert asked is not None
+    assert asked.id == 21
+
+
+def test_a_place_without_a_claim_is_waited_for() -> None:
+    seen = scene(*LOST, store(2, kind="tombstone"))
+    for change in ({"claim": None}, {"claim": None, "pod": None}):
+        bare = see_slot(seen, Component.TIKV, 2, lambda s, c=change: dataclasses.replace(s, **c))  # type: ignore[misc]
+        assert steps(bare) == ["waits pod-coming-up"]
+    seen = see(seen, disks=())
+    bare = see_slot(seen, Component.TIKV, 2, lambda s: dataclasses.replace(s, claim=None, pod=None))
+    assert steps(bare) == ["waits no-free-disk"]

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ci.mutants.equivalent import EQUIVALENT
-from ci.mutants.operators import Mutation, mutations
+from ci.mutants.operators import Mutation, mutated, mutations
 
 ROOT = Path(__file__).resolve().parents[2]
 # The files that decide, and the tests that must notice.
@@ -109,7 +109,7 @@ class _Mutant(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, mutation: Mutation) -> None:
         self._name = mutation.file.removesuffix(".py").replace("/", ".")
-        self._source = mutation.source
+        self._source = mutated(mutation, (ROOT / mutation.file).read_text())
         self._file = mutation.file
 
     def find_spec(

@@ -8,9 +8,9 @@ that the same source gives the same list.
 from __future__ import annotations
 
 import ast
-import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE,
@@ -34,12 +34,13 @@ EDGE: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 @dataclass(frozen=True)
 class Mutation:
-    """`source` is the whole module with this one change."""
+    """The `which`-th change of the `node`-th node of the file's tree."""
 
     file: str
     line: int
     what: str
-    source: str
+    node: int
+    which: int
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.what}"
@@ -55,15 +56,21 @@ def mutations(file: str, source: str) -> Iterator[Mutation]:
         if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.If)
     )
     for line, _, i in order:
-        for what, change in _changes(nodes[i]):
-            twin = copy.deepcopy(tree)
-            target = list(ast.walk(twin))[i]
-            change(target)
-            yield Mutation(file, line, what, ast.unparse(ast.fix_missing_locations(twin)))
+        for which, (what, _change) in enumerate(_changes(nodes[i])):
+            yield Mutation(file, line, what, i, which)
 
 
-def _changes(node: ast.AST):  # type: ignore[no-untyped-def]
-    """(what it is called, what it does to the node's twin)."""
+def mutated(mutation: Mutation, source: str) -> str:
+    """The whole module with this one change."""
+    tree = ast.parse(source)
+    node = list(ast.walk(tree))[mutation.node]
+    change = list(_changes(node))[mutation.which][1]
+    change(node)
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], object]]]:
+    """(what it is called, what it does to that node)."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         said = ast.unparse(node)
         kind = type(node.ops[0])

@@ -12,11 +12,14 @@ from datetime import timedelta
 
 import pytest
 
-from hooks.engine import Exit
+from hooks.engine import Exit, Outcome, Subject
+from hooks.volumes import observe
+from hooks.volumes.actions import WriteRequests
+from hooks.volumes.apply import Applier
 from hooks.volumes.model import NEVER, Policy
 from schema import names
 from tests.model.volumes.agents import FakeDisk
-from tests.model.volumes.stage import Stage
+from tests.model.volumes.stage import NAMESPACE, Stage
 
 A = "wwn-a1"
 VOLUME = names.volume_name(A)
@@ -380,6 +383,91 @@ def test_clocks_that_disagree_end_no_retention() -> None:
     stage.server += 90 * HOUR
     stage.settle()
     assert (kept(stage), stage.codes(A)) == (True, ["clocks"])
+
+
+def test_retention_counts_by_the_clock_that_is_behind() -> None:
+    stage = released(wipe_after=72 * HOUR)
+    stage.local += 72 * HOUR
+    stage.server += 72 * HOUR - timedelta(minutes=2)
+    assert stage.settle() is Exit.WAITING
+    assert (kept(stage), stage.codes(A)) == (True, ["retention"])
+
+
+def test_no_agent_is_asked_to_clear_what_could_still_be_bound() -> None:
+    """Permitted, but the PV is not being deleted yet."""
+    stage = released()
+    volume = copy.deepcopy(stage.volume(VOLUME))
+    uid = stage.pv(G1)["metadata"]["uid"]
+    grant = {"generation": 1, "pvUID": uid, "cause": "now", "foreign": "keep"}
+    volume["spec"]["wipe"] = grant
+    stage.memory.put(volume)
+    client = stage.client()
+    world = observe.read(client, NAMESPACE)
+    moment = observe.now(client)
+    (requests,) = observe.snapshot(world, moment, stage.policy).requests
+    assert '"wipe"' not in requests.wanted
+    stage.memory.remove("persistentvolumes", G1)
+    world = observe.read(client, NAMESPACE)
+    (requests,) = observe.snapshot(world, moment, stage.policy).requests
+    assert '"wipe"' in requests.wanted
+
+
+def test_a_write_of_requests_looks_again_before_it_asks_for_a_wipe() -> None:
+    """Planned while permitted and fenced; the permission is taken back before the write."""
+    stage = released()
+    stage.agents_work = lambda: None  # type: ignore[method-assign]
+    stage.annotate(VOLUME, "now")
+    stage.settle()
+    client = stage.client()
+    world = observe.read(client, NAMESPACE)
+    moment = observe.now(client)
+    (requests,) = observe.snapshot(world, moment, stage.policy).requests
+    assert '"wipe"' in requests.wanted
+    action = WriteRequests(
+        code="write-requests",
+        subject=Subject("Node", "n1"),
+        does="",
+        why="",
+        volume="",
+        node="n1",
+        text=requests.wanted,
+        version=requests.version,
+    )
+    volume = copy.deepcopy(stage.volume(VOLUME))
+    del volume["spec"]["wipe"]
+    stage.memory.put(volume)
+    before = stage.memory.version
+    assert Applier(client, world, stage.policy, NAMESPACE).apply(action) is Outcome.STALE
+    assert stage.memory.version == before
+
+
+def test_a_pv_that_is_bound_between_plan_and_write_is_left_alone() -> None:
+    stage = one_disk()
+    stage.agents["n1"].disks.clear()
+    stage.publish("n1")
+    client = stage.client()
+    world = observe.read(client, NAMESPACE)
+    seen = observe.snapshot(world, observe.now(client), stage.policy)
+    (withdraw,) = [
+        a for a in observe.plan_all(seen, stage.policy).actions if a.code == "withdraw-pv"
+    ]
+    pv = copy.deepcopy(stage.pv(G1))
+    pv["spec"]["claimRef"] = {"namespace": "shop", "name": "c", "uid": "u"}
+    stage.memory.put(pv)
+    assert Applier(client, world, stage.policy, NAMESPACE).apply(withdraw) is Outcome.STALE
+    assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
+
+
+def test_a_pv_whose_claim_ref_was_cut_by_hand_holds_data_and_is_not_withdrawn() -> None:
+    stage = released()
+    pv = copy.deepcopy(stage.pv(G1))
+    del pv["spec"]["claimRef"]
+    stage.memory.put(pv)
+    stage.settle()
+    assert (stage.phase(A), stage.codes(A)) == ("Available", ["claim-ref-removed"])
+    stage.agents["n1"].disks.clear()
+    stage.settle()
+    assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
 
 
 def test_wipe_now_clears_at_once_and_counts_once() -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.contract.programs import World
+from tests.contract.programs import World, group
 from tests.standin.clients import connect, wait_ready
 
 REGIONS, CLIENTS, SECONDS = 20, 16, 15.0
@@ -45,7 +45,7 @@ def _measure(world: World, folder: Path) -> None:
         f"writes a second, {REGIONS} regions, 3 replicas: {rates[0]:.0f} by 1 client, {rates[1]:.0f} by {CLIENTS} "
         f"(goal 200); plain appends with fsync: {plain:.0f}; ratio {rates[1] / plain:.2f}"
     )
-    memory = sum(_proportional(pid) for program in world.programs() for pid in _group(program.pid))
+    memory = sum(_proportional(pid) for program in world.programs() for pid in group(program.pid))
     print(f"memory after the writes: {memory / 1024:.0f} MiB proportional set size (goal 400)")
 
 
@@ -78,19 +78,6 @@ def _writes(world: World, clients: int) -> float:
     for thread in threads:
         thread.join()
     return sum(counts) / SECONDS
-
-
-def _group(leader: int) -> list[int]:
-    """The processes of a program: it leads their group."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == leader:
-            found.append(int(stat.parent.name))
-    return found
 
 
 def _proportional(pid: int) -> int:

@@ -44,6 +44,19 @@ def _die_with_us() -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
+def group(leader: int) -> list[int]:
+    """The processes that live in the group that a program leads (Linux)."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # gone meanwhile
+        if fields[0] != "Z" and int(fields[2]) == leader:
+            found.append(int(stat.parent.name))
+    return found
+
+
 def free_ports() -> int:
     """The first of PORTS_A_WORLD ports that nobody listens on."""
     blocks = (LAST_PORT - FIRST_PORT + 1) // PORTS_A_WORLD
@@ -150,10 +163,11 @@ class Program:
                 os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9, and wait until it is gone with its children: their ports are free then."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
+            wait_until(f"{self.folder.name} gone", lambda: not group(self.pid), pause=0.02)
 
     def terminate(self, seconds: float = 30.0) -> int:
         """SIGTERM to the program alone, as a kubelet does; its exit code."""

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The files that decide, and the tests that must notice.
 SUBJECTS = (
     "hooks/failover/plan.py",
+    "hooks/failover/members.py",
     "hooks/failover/places.py",
     "hooks/failover/gates.py",
     "hooks/failover/evidence.py",

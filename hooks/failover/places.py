@@ -6,12 +6,23 @@ Pure, as plan.py, which decides *when*; here stands *how*, one step at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hooks.engine import Plan, Subject, Wait
 from hooks.failover import advice
 from hooks.failover.actions import Step, delete_claim, delete_pod, mark
 from hooks.failover.evidence import Lost, NotLost, kubernetes_loss
 from hooks.failover.gates import reasons, room_for
 from hooks.failover.model import Claim, EntryState, PdView, Policy, Slot, Snapshot, Volume
+
+
+def begun(places: Sequence[Slot], world: Snapshot, view: PdView) -> list[Slot]:
+    """Those of the vacant places that a replacement has emptied, told from those that were never filled (a
+    scale-out).
+    """
+    noted = {entry.claim for entry in world.entries}
+    left = {store.address for store in view.stores if store.retired}
+    return [slot for slot in places if slot.claim_name in noted or slot.address in left]
 
 
 def note_owner(

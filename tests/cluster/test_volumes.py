@@ -467,6 +467,12 @@ def test_without_a_controller_a_cronjob_does_its_work(disks: Disks, wait_for: Wa
     rendered = template(release="d", namespace=kube.namespace, values=values)
     kube.apply(rendered.find("CronJob", "d-volumes"))
     kube.run("scale", "deploy/d-volumes", "--replicas=0")
+    controllers = (
+        "-l",
+        "app.kubernetes.io/component=volumes",
+        "--field-selector=status.phase=Running",
+    )
+    wait_for(lambda: not kube.all("pods", *controllers), 60, "the controller is gone")
     volume = disks.at("n1", "d1")["metadata"]["name"]
     (pv,) = disks.pvs(volume)
     kube.run("delete", "pv", pv, "--wait=false")

@@ -458,6 +458,19 @@ def test_a_pv_that_is_bound_between_plan_and_write_is_left_alone() -> None:
     assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
 
 
+def test_a_pv_that_is_reserved_for_a_claim_is_not_withdrawn() -> None:
+    """A claimRef without UID, written by hand: Kubernetes will bind it as soon as the claim is there."""
+    stage = one_disk()
+    pv = copy.deepcopy(stage.pv(G1))
+    pv["spec"]["claimRef"] = {"namespace": "shop", "name": "tikv-shop-tikv-0"}
+    stage.memory.put(pv)
+    stage.agents["n1"].disks.clear()
+    stage.publish("n1")
+    stage.run()
+    assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
+    assert stage.phase(A) == "Failed"
+
+
 def test_a_pv_whose_claim_ref_was_cut_by_hand_holds_data_and_is_not_withdrawn() -> None:
     stage = released()
     pv = copy.deepcopy(stage.pv(G1))

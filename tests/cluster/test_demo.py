@@ -29,6 +29,8 @@ NAME = f"demo-{os.getpid()}"
 ELSEWHERE = {
     "make demo": "the fixture `told` runs what the target runs",
     "make demo KEEP=1": "with --keep",
+    "make test": "it is what runs this",
+    "make clean": "would take this test's cluster down; its `down` is in test_up_down.py",
     "pip install '.[hooks]'": "the fixture `installed`, with uv and the tested pins",
 }
 # kubectl tidb: 3 and 4 say that something isn't well.

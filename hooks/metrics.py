@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HELP: dict[str, tuple[str, str]] = {
@@ -100,7 +101,9 @@ def serve(
             self.send_header("Content-Length", str(len(body) if known else 0))
             self.end_headers()
             if known:
-                self.wfile.write(body)
+                # A probe that gave up waiting is no story either.
+                with suppress(ConnectionError):
+                    self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
             """Scrapes are no story to tell."""

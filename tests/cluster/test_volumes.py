@@ -129,7 +129,7 @@ def evidence(disks: Disks, request: pytest.FixtureRequest) -> None:
 @pytest.fixture(autouse=True)
 def all_free(disks: Disks, wait_for: WaitFor) -> Iterator[None]:
     """Each test begins with every disk on offer, and ends with nothing of its own."""
-    wait_for(disks.all_available, 60, "every disk on offer", disks.shown, pause=0.3)
+    wait_for(disks.all_available, 120, "every disk on offer", disks.shown, pause=0.3)
     yield
     faults.mend(disks.cluster)
 

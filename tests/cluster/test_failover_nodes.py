@@ -177,7 +177,9 @@ def test_two_lost_stores_are_refused_and_nothing_is_touched(database: Database) 
         for node, slot in places:
             faults.pull_disk(database.cluster, node, slot)
         database.wait_for(
-            lambda: all(database.stores()[pod]["state_name"] == "Disconnected" for pod in lost),
+            lambda: all(
+                database.stores().get(pod, {}).get("state_name") == "Disconnected" for pod in lost
+            ),
             90,
             "both Disconnected",
             database.seen,
@@ -253,7 +255,7 @@ def test_a_job_killed_in_the_middle_and_an_api_server_that_goes_away(database: D
     with database.written():
         faults.pull_disk(database.cluster, node, slot)
         database.wait_for(
-            lambda: database.stores()[f"{NAME}-tikv-1"]["state_name"] == "Disconnected",
+            lambda: database.stores().get(f"{NAME}-tikv-1", {}).get("state_name") == "Disconnected",
             90,
             "the store Disconnected",
             database.seen,

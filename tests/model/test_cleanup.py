@@ -189,3 +189,14 @@ def test_finished_pods_go_after_a_day() -> None:
 
     assert told(ended(24)) == ["delete-pod p"]
     assert told(ended(23)) == []
+
+
+def test_a_silent_pd_has_no_tombstones_to_forget() -> None:
+    dead = world(stores=(*world().stores, store(9, 2, StoreState.TOMBSTONE)), pd_known=False)
+    assert told(dead) == []
+
+
+def test_why_a_claim_is_used_again() -> None:
+    assert plan(with_claim(used_by="a-person"), POLICY).actions[0].why == "pod a-person uses it"
+    back = dataclasses.replace(with_claim(), replicas={Component.PD: 3, Component.TIKV: 4})
+    assert plan(back, POLICY).actions[0].why == "its ordinal is back"

@@ -22,6 +22,7 @@ from tests.model.scene import (
     removed,
     scene,
     see,
+    see_more_stores,
     see_pd,
     see_regions,
     see_silent,
@@ -305,3 +306,103 @@ def test_a_place_without_a_claim_is_waited_for() -> None:
     seen = see(seen, disks=())
     bare = see_slot(seen, Component.TIKV, 2, lambda s: dataclasses.replace(s, claim=None, pod=None))
     assert steps(bare) == ["waits no-free-disk"]
+
+
+def test_a_half_joined_member_beside_the_last_one_is_for_a_person() -> None:
+    seen = scene(lose(2, "long"))
+    assert isinstance(seen.pd, PdView)
+    assert seen.earlier is not None
+    last = next(m for m in seen.pd.members if m.name == "basic-pd-0")
+    nameless = pd.Member(2**60 + 99, "", (), ())
+    few = see_pd(seen, members=(nameless, last))
+    few = see(few, earlier=dataclasses.replace(seen.earlier, nameless=frozenset({nameless.id})))
+    assert not any(isinstance(a, RemoveMember) for a in plan(few, POLICY).actions)
+    assert "members-lost" in told(plan(few, POLICY))[2]
+
+
+def movable(seen: Snapshot, component: Component, ordinal: int, **pod: object) -> Snapshot:
+    """The ordinal's volume is on the network; its pod changed or (`gone`) absent."""
+
+    def change(s):  # type: ignore[no-untyped-def]
+        volume = dataclasses.replace(s.claim.volume, hostname="", phase="")
+        now = None if "gone" in pod else dataclasses.replace(s.pod, **pod)
+        return dataclasses.replace(s, pod=now, claim=dataclasses.replace(s.claim, volume=volume))
+
+    return see_slot(seen, component, ordinal, change)
+
+
+def test_a_members_network_volume_is_not_moved_unfenced() -> None:
+    seen = movable(scene(lose(2, "long")), Component.PD, 2)
+    assert "not-fenced" in told(plan(seen, POLICY))[2]
+    assert not any("pd-2" in a.subject.name for a in plan(seen, POLICY).actions)
+
+
+def test_a_pod_between_two_nodes_is_waited_for() -> None:
+    assert steps(movable(scene(*LOST), Component.TIKV, 2, gone=True)) == ["waits pod-moving"]
+    assert steps(movable(scene(*LOST), Component.TIKV, 2, node="")) == ["waits pod-moving"]
+
+
+def test_a_claim_that_waits_for_a_disk_says_so_and_a_bound_one_does_not() -> None:
+    seen = see(scene(*LOST, store(2, kind="tombstone")), disks=())
+    unbound = see_slot(
+        seen,
+        Component.TIKV,
+        2,
+        lambda s: dataclasses.replace(
+            s, pod=None, claim=s.claim and dataclasses.replace(s.claim, volume=None)
+        ),
+    )
+    assert steps(unbound) == ["waits no-free-disk"]
+    bound = see_slot(
+        ready_again(seen), Component.TIKV, 2, lambda s: dataclasses.replace(s, pod=None)
+    )
+    assert steps(bound) == ["waits pod-coming-up"]
+
+
+def test_a_forced_store_is_waited_for_while_a_spare_store_can_take_its_last_regions() -> None:
+    left = pd.Store(
+        98,
+        "basic-tikv-0.basic-tikv-peer.db.svc:20160",
+        pd.StoreState.OFFLINE,
+        "Offline",
+        True,
+        1,
+        True,
+        5,
+        0,
+    )
+    four = scene(fail_disk("tikv", 3), base=start(nodes=4, tikv=4, soft=True, faults=0))
+    assert steps(see_more_stores(four, left)) == ["waits others-leaving"]
+    assert steps(see_more_stores(scene(*LOST), left)) == ["mark"]
+
+
+def test_a_draining_store_has_no_spare_among_those_that_are_away() -> None:
+    base = start(nodes=4, tikv=4, soft=True, faults=0)
+    seen = scene(
+        fail_disk("tikv", 3), store(3, kind="offline"), noted("tikv", 3, "Retiring"), base=base
+    )
+    away = see_store(seen, 1, state=pd.StoreState.DISCONNECTED, state_name="Disconnected")
+    away = see_store(away, 11, state=pd.StoreState.DISCONNECTED, state_name="Disconnected")
+    assert steps(away) == ["waits others-not-up"]
+
+
+def test_a_node_out_of_service_has_no_room() -> None:
+    seen = scene(*LOST)
+    node = dataclasses.replace(seen.nodes["n3"], out_of_service=True)
+    assert (
+        plan(see(seen, nodes={**seen.nodes, "n3": node}), POLICY)
+        .waits[0]
+        .why.endswith("n3: out of service")
+    )
+
+
+def test_spans_as_values_yaml_writes_them() -> None:
+    from hooks.failover.evidence import span
+
+    assert [span(timedelta(seconds=s)) for s in (0, 45, 720, 5400, 3601)] == [
+        "0s",
+        "45s",
+        "12m",
+        "1h30m",
+        "1h1s",
+    ]

@@ -14,8 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+from tests.clients import connect, wait_ready
 from tests.contract.programs import World, group
-from tests.standin.clients import connect, wait_ready
 
 REGIONS, CLIENTS, SECONDS = 20, 16, 15.0
 

@@ -25,7 +25,8 @@ from ci.image.recipes import NOBODY, Recipe, recipe_of
 # Of each image. An archive holds all its layers; a lower layer is needed again only to build.
 KEPT_ARCHIVES = 4
 KEPT_LAYERS = 2
-_NOT_CODE = ("__pycache__", "Dockerfile", "*.md", ".*")
+# Tests of a program lie beside it in tests/standin; they need more than its image has.
+_NOT_CODE = ("__pycache__", "Dockerfile", "*.md", ".*", "test_*.py", "conftest.py")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def build(name: str) -> Image:
     source = cache.folder_key(Path(__file__).parent, platform.machine().encode())
     key = cache.key(source.encode(), repr(_lower_part(recipe)).encode(), inputs.key.encode())
     lower = cache.root() / "images" / "layers" / f"{name}-{key}"
-    code = _read_code(recipe)
+    code = read_code(recipe)
     whole = cache.key(key.encode(), repr(recipe).encode(), repr(code).encode())
     folder = cache.root() / "images" / f"{name}-{whole}"
     if not folder.exists():
@@ -104,7 +105,7 @@ def _lower_part(recipe: Recipe) -> tuple[object, ...]:
     )
 
 
-def _read_code(recipe: Recipe) -> dict[str, bytes]:
+def read_code(recipe: Recipe) -> dict[str, bytes]:
     """Path below /app → content. Read once: an edit between key and copy would give an old key to new code."""
     return {
         path.relative_to(ROOT).as_posix(): path.read_bytes()

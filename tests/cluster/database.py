@@ -1,7 +1,7 @@
 """A database on the disks of the test cluster, with the chart's own disk agents, volume controller and failover.
 
 `Database` is what the failover tests look through: what PD calls its stores and members, which disk is where,
-and the writes that go on all the time. Rows are counted by tests/standin/clients.py: what was acknowledged
+and the writes that go on all the time. Rows are counted by tests/clients.py: what was acknowledged
 must be there at the end.
 """
 
@@ -19,10 +19,10 @@ from pymysql.cursors import Cursor
 
 from ci.cluster import Cluster, ClusterError
 from schema import names
+from tests.clients import Ledger, writing
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
 from tests.cluster.release import NAME, Release
-from tests.standin.clients import Ledger, writing
 
 # Never by itself: the tests run it as `kubectl create job --from=cronjob/…` does, but where they measure the
 # CronJob.

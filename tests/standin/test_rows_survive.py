@@ -14,8 +14,8 @@ import time
 import pymysql
 import pytest
 
+from tests.clients import Ledger, everything, wait_ready, writing
 from tests.contract.programs import World, wait_until
-from tests.standin.clients import Ledger, everything, wait_ready, writing
 from tests.standin.conftest import MakeWorld
 
 SOAK = os.environ.get("HELM_TIDB_SOAK") == "1"

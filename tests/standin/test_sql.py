@@ -8,8 +8,8 @@ import pymysql
 import pytest
 from pymysql.cursors import Cursor
 
+from tests.clients import connect, wait_ready
 from tests.contract.programs import World, ask, wait_until
-from tests.standin.clients import connect, wait_ready
 
 
 @pytest.fixture(scope="module")

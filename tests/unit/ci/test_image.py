@@ -313,7 +313,12 @@ def test_all_that_an_images_code_imports_is_in_the_image(name: str) -> None:
     installed = set(wheels.closure(recipe.python, recipe.python_without))
     cut = {Path(pattern).name.split("*")[0] for pattern in recipe.without}
     own = {folder.split("/")[0] for folder in recipe.code}
-    waiting, seen, lost = sorted((ROOT / recipe.code[0]).rglob("*.py")), set[Path](), []
+    code = sorted(ROOT / name for name in builder.read_code(recipe) if name.endswith(".py"))
+    waiting, seen, lost = (
+        [path for path in code if path.is_relative_to(ROOT / recipe.code[0])],
+        set[Path](),
+        [],
+    )
     while waiting:
         path = waiting.pop()
         if path in seen:

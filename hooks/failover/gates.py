@@ -101,18 +101,20 @@ def stands_still(store: Store, world: Snapshot, view: PdView, policy: Policy) ->
 def nothing_under_way(view: PdView, store_id: int, subject: Subject) -> Wait | None:
     """No other store is leaving: neither by scale-in nor by an earlier replacement whose regions are not whole yet.
 
-    A destroyed one whose place is filled again does not count while too few stores are Up to take its last
-    regions: they wait for this very replacement. Whether each region can spare this store is asked apart.
+    A destroyed one whose place is filled again, or is this store's own, does not count while too few stores are
+    Up to take its last regions: they wait for this very replacement. Whether each region can spare this store is
+    asked apart.
     """
     copies = view.replication.max_replicas if view.replication else 0
     full = {s.address for s in up_voters(view, store_id)}
     stuck = len(full) < copies
+    filled = full | {s.address for s in view.stores if s.id == store_id}
     leaving = [
         s.id
         for s in view.stores
         if s.id != store_id
         and s.state is StoreState.OFFLINE
-        and not (stuck and s.physically_destroyed and s.address in full)
+        and not (stuck and s.physically_destroyed and s.address in filled)
     ]
     if not leaving:
         return None

@@ -197,7 +197,7 @@ def retire(world: World, store_id: StoreId, leader: int, *, force: bool) -> Worl
         len(left) >= majority(len(world.peers)),
         f"retiring store {store_id} leaves {len(left)} of {len(world.peers)} copies intact",
     )
-    filled = {s.id[0] for s in world.stores if reads_up(world, s)}
+    filled = {s.id[0] for s in world.stores if reads_up(world, s)} | {store_id[0]}
     others = [
         s.id
         for s in world.stores

@@ -36,10 +36,12 @@ def release(
 
 def last_message(release: Release, pod: str) -> str:
     """What `kubectl describe pod` shows of the init container that gave up."""
-    (boot,) = release.kube.get("pod", pod)["status"]["initContainerStatuses"]
-    for state in (boot["state"], boot.get("lastState", {})):
-        if "terminated" in state:
-            return str(state["terminated"].get("message", ""))
+    found = release.kube.find("pod", pod) or {"status": {}}
+    # A pod that was made a moment ago has no such status yet.
+    for boot in found["status"].get("initContainerStatuses", []):
+        for state in (boot["state"], boot.get("lastState", {})):
+            if "terminated" in state:
+                return str(state["terminated"].get("message", ""))
     return ""
 
 

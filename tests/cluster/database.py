@@ -136,7 +136,8 @@ class Database:
     def ready(self, node: str) -> bool:
         found = self.kube.find("node", node)
         return found is not None and any(
-            c["type"] == "Ready" and c["status"] == "True" for c in found["status"]["conditions"]
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in found["status"].get("conditions", [])
         )
 
     def await_not_ready(self, node: str) -> None:

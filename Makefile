@@ -29,6 +29,10 @@ test: env ## everything that CI runs
 test-unit: env ## the quick loop: under a minute, needs no cluster
 	@$(PY) -m ci.suites unit
 
+.PHONY: test-product
+test-product: env ## whole releases on real nodes: failover, volumes, chart, doctor, demo (half an hour)
+	@$(PY) -m ci.suites product
+
 .PHONY: lint
 lint: env ## ruff, mypy strict, the import contract, files that are generated and stale
 	@$(PY) -m ci.lint

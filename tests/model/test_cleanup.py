@@ -135,6 +135,7 @@ def test_a_tombstone_whose_claim_is_still_bound_guards_against_its_disk() -> Non
     stores = tuple(store(i + 1, i) for i in range(2))
     dead = world(stores=(*stores, store(3, 2, StoreState.TOMBSTONE)))
     assert told(dead) == ["waits tombstones-kept"]
+    assert plan(dead, POLICY).waits[0].why.endswith("not cleared: pv-tikv-2")
     assert told(dataclasses.replace(dead, pd_known=False)) == ["waits tombstones-kept"]
 
 

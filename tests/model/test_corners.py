@@ -11,7 +11,7 @@ import pytest
 
 from hooks import pd
 from hooks.failover.actions import NoteHomes, RemoveMember, Settle
-from hooks.failover.model import Component, EntryState, PdView, Policy, Regions, Snapshot
+from hooks.failover.model import Component, Entry, EntryState, PdView, Policy, Regions, Snapshot
 from hooks.failover.plan import plan
 from hooks.failover.quorum import regions_without, survives
 from tests.model.scene import (
@@ -30,7 +30,7 @@ from tests.model.scene import (
     see_store,
     store,
 )
-from tests.model.sight import NOW, NOW_NS, SECOND
+from tests.model.sight import CLUSTER, NOW, NOW_NS, SECOND
 from tests.model.test_failover import GONE, LOST, POLICY, only, steps, told
 from tests.model.world import Claim, Disk, Place, Pod, Store, World, put, start
 
@@ -317,7 +317,8 @@ def test_a_half_joined_member_beside_the_last_one_is_for_a_person() -> None:
     few = see_pd(seen, members=(nameless, last))
     few = see(few, earlier=dataclasses.replace(seen.earlier, nameless=frozenset({nameless.id})))
     assert not any(isinstance(a, RemoveMember) for a in plan(few, POLICY).actions)
-    assert "members-lost" in told(plan(few, POLICY))[2]
+    refusal = next(r for r in plan(few, POLICY).refusals if r.code == "members-lost")
+    assert refusal.why.startswith(f"1 of 2 PD members do not answer: nameless ({nameless.id})")
 
 
 def movable(seen: Snapshot, component: Component, ordinal: int, **pod: object) -> Snapshot:
@@ -406,3 +407,27 @@ def test_spans_as_values_yaml_writes_them() -> None:
         "1h30m",
         "1h1s",
     ]
+
+
+def test_a_pod_that_nobody_keeps_out_is_waited_for() -> None:
+    seen = see_slot(
+        see_silent(scene(), 11), Component.TIKV, 1, lambda s: dataclasses.replace(s, pod=None)
+    )
+    free = {key: name for key, name in seen.busy.items() if name != "basic-tikv-1"}
+    assert steps(see(seen, busy=free)) == ["waits place-fine"]
+
+
+def test_a_replacement_of_exactly_a_day_ago_no_longer_counts() -> None:
+    old = Entry(
+        "pv-x",
+        "uid-x",
+        "tikv-basic-tikv-1",
+        "store 9",
+        CLUSTER,
+        EntryState.TOMBSTONE,
+        NOW - timedelta(hours=24),
+    )
+    one = Policy(max_per_day=1)
+    assert steps(see(scene(*LOST), entries=(old,)), one) == ["mark"]
+    young = dataclasses.replace(old, at=NOW - timedelta(hours=24) + timedelta(seconds=1))
+    assert steps(see(scene(*LOST), entries=(young,)), one) == ["refuses max-per-day"]

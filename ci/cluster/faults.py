@@ -106,7 +106,7 @@ def insert_disk(
 ) -> None:
     """Put a disk into a slot: the one that was pulled, or with `blank` a new one, with another serial and empty.
 
-    `fs` is a new disk's file system (default: that of the old one); `none` leaves it raw and unmounted. A slot that the
+    `fs` is a new disk's file system (default: xfs); `none` leaves it raw and unmounted. A slot that the
     node never had is new.
     """
     place, memory = cluster.node(name)
@@ -124,9 +124,7 @@ def insert_disk(
         disk = old
     else:
         _check_slot(slot)
-        disk = disks.make(
-            place, memory, slot, cluster.memory.disk_size, fs or (old.fs if old else "xfs")
-        )
+        disk = disks.make(place, memory, slot, cluster.memory.disk_size, fs or "xfs")
         memory.disks = sorted(
             [*(item for item in memory.disks if item is not old), disk],
             key=lambda item: int(item.slot[1:]),
@@ -137,6 +135,17 @@ def insert_disk(
         words = (slot, disks.device(disk), str(minor), disk.fs, disks.by_id(disk))
         node.enter(memory, name, place.folder / "insert-disk", *words)
     cluster.memory.save()
+
+
+def remove_slot(cluster: Cluster, name: str, slot: str) -> None:
+    """Take the slot itself away, with the disk in it and its folder below /mnt/disks."""
+    _, disk = _disk(cluster, name, slot)
+    if disk.inserted:
+        pull_disk(cluster, name, slot)
+    _, memory = cluster.node(name)
+    memory.disks.remove(disk)
+    cluster.memory.save()
+    node.enter(memory, name, "rmdir", f"/mnt/disks/{slot}")
 
 
 def fail_disk(cluster: Cluster, name: str, slot: str) -> None:

@@ -103,6 +103,10 @@ def deleting(volume: Volume, pv: Pv | None, place: Place) -> Finding:
             f"kubectl annotate tv {volume.name} {names.WIPE_ANNOTATION}=now, or take the disk out"
         )
         if volume.grant is None and volume.word and pv.released:
+            if volume.released_at is None:
+                # The rule of wiping.released: it was said of a volume that was shown as in use.
+                step = steps.refuse_word(volume, "it was not shown as Released yet")
+                return Finding("Released", (reason,), step=step)
             return wiping.by_word(volume, place.disk, (), pv)
         if volume.grant is not None:
             return wiping.under_way(volume, volume.grant, pv, place.kind, place.disk, place.why)

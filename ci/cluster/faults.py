@@ -137,6 +137,14 @@ def insert_disk(
     cluster.memory.save()
 
 
+def renew_disks(cluster: Cluster) -> None:
+    """Put a new, empty disk into every slot of every node: nothing of an earlier test is found on them."""
+    for name in cluster.nodes:
+        for disk in list(cluster.memory.node(name).disks):
+            pull_disk(cluster, name, disk.slot)
+            insert_disk(cluster, name, disk.slot, blank=True)
+
+
 def remove_slot(cluster: Cluster, name: str, slot: str) -> None:
     """Take the slot itself away, with the disk in it and its folder below /mnt/disks."""
     _, disk = _disk(cluster, name, slot)

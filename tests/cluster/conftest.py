@@ -46,10 +46,7 @@ def cluster(session_cluster: Cluster) -> Iterator[Cluster]:
 @pytest.fixture
 def fresh_disks(cluster: Cluster) -> Cluster:
     """The cluster with a new, empty disk in every slot: nothing of an earlier test is found on them."""
-    for name in cluster.nodes:
-        for disk in list(cluster.memory.node(name).disks):
-            faults.pull_disk(cluster, name, disk.slot)
-            faults.insert_disk(cluster, name, disk.slot, blank=True)
+    faults.renew_disks(cluster)
     return cluster
 
 

@@ -118,10 +118,7 @@ class Agents:
 def agents(session_cluster: Cluster) -> Iterator[Agents]:
     """The chart's disk part as it is rendered, in a namespace of its own, and a new disk in every slot."""
     cluster = session_cluster
-    for name in cluster.nodes:
-        for disk in list(cluster.memory.node(name).disks):
-            faults.pull_disk(cluster, name, disk.slot)
-            faults.insert_disk(cluster, name, disk.slot, blank=True)
+    faults.renew_disks(cluster)
     kube = Kubectl(cluster, f"disk-agent-{int(time.time())}")
     kube.run("create", "namespace", kube.namespace)
     objects = [

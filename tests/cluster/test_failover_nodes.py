@@ -30,10 +30,7 @@ def running(
     session_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
     cluster = session_cluster
-    for name in cluster.nodes:
-        for disk in list(cluster.memory.node(name).disks):
-            faults.pull_disk(cluster, name, disk.slot)
-            faults.insert_disk(cluster, name, disk.slot, blank=True)
+    faults.renew_disks(cluster)
     kube = Kubectl(cluster, f"failover-{int(time.time())}")
     kube.run("create", "namespace", kube.namespace)
     # The disk agent has its host's folders, which only a privileged namespace may.

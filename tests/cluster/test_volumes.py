@@ -85,10 +85,7 @@ class Disks:
 @pytest.fixture(scope="module")
 def disks(session_cluster: Cluster) -> Iterator[Disks]:
     cluster = session_cluster
-    for name in cluster.nodes:
-        for disk in list(cluster.memory.node(name).disks):
-            faults.pull_disk(cluster, name, disk.slot)
-            faults.insert_disk(cluster, name, disk.slot, blank=True)
+    faults.renew_disks(cluster)
     kube = Kubectl(cluster, f"volumes-{int(time.time())}")
     kube.run("create", "namespace", kube.namespace)
     rendered = template(release="d", namespace=kube.namespace, values=VALUES).objects

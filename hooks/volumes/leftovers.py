@@ -6,9 +6,8 @@ Invariant: what a person deletes is let go only when nobody uses it and its data
 
 from __future__ import annotations
 
-from hooks.engine import Refusal, Subject, Wait
+from hooks.engine import Refusal, Wait
 from hooks.volumes import steps, wiping
-from hooks.volumes.actions import DeletePv
 from hooks.volumes.finding import Finding, subject
 from hooks.volumes.model import Problem, Pv, View, Volume
 from hooks.volumes.place import Place
@@ -33,20 +32,9 @@ def older(volume: Volume, pv: Pv) -> Finding:
                 volume, "older-pv", f"PV {pv.name} is being deleted", "Kubernetes has removed it"
             )
         return Finding(volume.phase, step=steps.free_pv(volume, pv, "its generation has ended"))
+    why = f"the volume is at generation {volume.generation}"
     return Finding(
-        volume.phase,
-        step=DeletePv(
-            code="delete-older-pv",
-            subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-            does="delete it",
-            why=f"the volume is at generation {volume.generation}",
-            volume=volume.name,
-            pv=pv.name,
-            pv_uid=pv.uid,
-            pv_version=pv.version,
-            expects="released" if pv.released else "unbound",
-            claim=pv.claim,
-        ),
+        volume.phase, step=steps.delete_pv(volume, pv, "delete-older-pv", "delete it", why)
     )
 
 
@@ -103,26 +91,9 @@ def deleting(volume: Volume, pv: Pv | None, place: Place) -> Finding:
             f"kubectl annotate tv {volume.name} {names.WIPE_ANNOTATION}=now, or take the disk out"
         )
         if volume.grant is None and volume.word and pv.released:
-            if volume.released_at is None:
-                # The rule of wiping.released: it was said of a volume that was shown as in use.
-                step = steps.refuse_word(volume, "it was not shown as Released yet")
-                return Finding("Released", (reason,), step=step)
             return wiping.by_word(volume, place.disk, (), pv)
         if volume.grant is not None:
             return wiping.under_way(volume, volume.grant, pv, place.kind, place.disk, place.why)
         return Finding("Released", (reason,), refusals=(steps.refusal(volume, reason, remedy),))
-    return Finding(
-        volume.phase,
-        step=DeletePv(
-            code="withdraw-pv",
-            subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-            does="delete it",
-            why="its TidbVolume was deleted by a person, and its disk is gone or was never used",
-            volume=volume.name,
-            pv=pv.name,
-            pv_uid=pv.uid,
-            pv_version=pv.version,
-            expects="released" if pv.released else "unbound",
-            claim=pv.claim,
-        ),
-    )
+    why = "its TidbVolume was deleted by a person, and its disk is gone or was never used"
+    return Finding(volume.phase, step=steps.delete_pv(volume, pv, "withdraw-pv", "delete it", why))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from hooks.engine import Plan, Refusal, Subject, Wait
 from hooks.volumes import leftovers, problems, status, steps, wiping
-from hooks.volumes.actions import CreatePv, CreateVolume, DeletePv, VolumeAction, WriteStatus
+from hooks.volumes.actions import CreatePv, CreateVolume, VolumeAction, WriteStatus
 from hooks.volumes.finding import Finding, subject
 from hooks.volumes.model import Disk, Policy, Problem, Pv, View, Volume
 from hooks.volumes.place import Place, locate
@@ -218,17 +218,8 @@ def _available(view: View, volume: Volume, pv: Pv, place: Place, policy: Policy)
     phase, reasons = _not_to_offer(view, pv, place, policy)
     if not reasons:
         return Finding("Available")
-    step = DeletePv(
-        code="withdraw-pv",
-        subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-        does="withdraw it, which nobody has used",
-        why=problems.sentence(reasons),
-        volume=volume.name,
-        pv=pv.name,
-        pv_uid=pv.uid,
-        pv_version=pv.version,
-        expects="unbound",
-    )
+    does, why = "withdraw it, which nobody has used", problems.sentence(reasons)
+    step = steps.delete_pv(volume, pv, "withdraw-pv", does, why)
     return Finding(phase, reasons, step=step)
 
 

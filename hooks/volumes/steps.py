@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hooks.engine import Refusal, Subject, Wait
-from hooks.volumes.actions import FreePv, FreeVolume, NextGeneration, RefuseWord
+from hooks.volumes.actions import DeletePv, FreePv, FreeVolume, NextGeneration, RefuseWord
 from hooks.volumes.finding import Finding, subject
 from hooks.volumes.model import Problem, Pv, Volume
 from schema import names
@@ -37,6 +37,22 @@ def refuse_word(volume: Volume, why: str) -> RefuseWord:
         volume=volume.name,
         volume_uid=volume.uid,
         volume_version=volume.version,
+    )
+
+
+def delete_pv(volume: Volume, pv: Pv, code: str, does: str, why: str) -> DeletePv:
+    """`pv` is not bound; apply.py looks again, at that too."""
+    return DeletePv(
+        code=code,
+        subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
+        does=does,
+        why=why,
+        volume=volume.name,
+        pv=pv.name,
+        pv_uid=pv.uid,
+        pv_version=pv.version,
+        expects="released" if pv.released else "unbound",
+        claim=pv.claim,
     )
 
 

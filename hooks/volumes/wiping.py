@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hooks.engine import Refusal, Subject, Wait
+from hooks.engine import Refusal, Wait
 from hooks.volumes import problems, steps
-from hooks.volumes.actions import DeletePv, GiveWipe, NextGeneration, RevokeWipe
+from hooks.volumes.actions import GiveWipe, NextGeneration, RevokeWipe
 from hooks.volumes.finding import Finding, subject
 from hooks.volumes.model import (
     CLOCKS_APART,
@@ -58,15 +58,8 @@ def released(
         why = f"claim {view.claim.namespace}/{view.claim.name} of PV {pv.name} still exists"
         return _waits(volume, "claim", why, "it is gone", reasons)
     if volume.released_at is None:
-        if volume.word:
-            # It was said of a volume that was shown as in use, perhaps before its claim went.
-            return Finding(
-                "Released",
-                reasons,
-                step=steps.refuse_word(volume, "it was not shown as Released yet"),
-            )
-        # First the moment is recorded; every waiting time counts from there.
-        return Finding("Released", reasons)
+        # First the moment is recorded: every waiting time counts from there, and no word from before it.
+        return by_word(volume, disk, (), pv) if volume.word else Finding("Released", reasons)
     if disk is None or place != "here":
         phase = {"lost": "Lost", "missing": "Failed"}.get(place, "Released")
         why = away or "its disk is reported by no node"
@@ -123,16 +116,9 @@ def by_word(
 ) -> Finding:
     """A person annotated the volume. `wrong`: what keeps a disk without PV from being offered."""
     phase = "Released" if pv is not None else "Refused"
-    if volume.word not in WORDS:
-        return Finding(
-            phase,
-            step=steps.refuse_word(volume, f"{volume.word!r} is neither {' nor '.join(WORDS)}"),
-        )
-    if disk is None:
-        return Finding(
-            phase,
-            step=steps.refuse_word(volume, "its disk is reported by no node, or by more than one"),
-        )
+    empty = _empty_word(volume, disk, phase)
+    if empty or disk is None:
+        return Finding(phase, step=steps.refuse_word(volume, empty))
     if pv is None and volume.word == "now":
         why = f"{problems.sentence(wrong)}; =everything would delete all that is there"
         return Finding(phase, wrong, step=steps.refuse_word(volume, why))
@@ -149,6 +135,22 @@ def by_word(
     return Finding(phase, wrong, step=_grant(volume, uid, volume.word, foreign, "", None))
 
 
+def _empty_word(volume: Volume, disk: Disk | None, phase: str) -> str:
+    """Why the annotation counts for nothing; "" when it counts.
+
+    It must have been said of what was shown: a word on a volume that was in use when a person read the table, or that
+    looked like another case, is taken off, however it got there.
+    """
+    if volume.word not in WORDS:
+        return f"{volume.word!r} is neither {' nor '.join(WORDS)}"
+    shown = volume.released_at is not None if phase == "Released" else volume.phase == phase
+    if not shown:
+        return f"it was not shown as {phase} yet"
+    if disk is None:
+        return "its disk is reported by no node, or by more than one"
+    return ""
+
+
 def orphan(volume: Volume, disk: Disk | None, pv_uid: str, why: str) -> Finding:
     """Data of a PV that does not exist: only a person may say that nobody needs it."""
     reason = Problem("orphan", f"{why} (PV UID {pv_uid}): nothing is offered or cleared by itself")
@@ -160,15 +162,8 @@ def orphan(volume: Volume, disk: Disk | None, pv_uid: str, why: str) -> Finding:
     )
     if not volume.word:
         return Finding("Refused", (reason,), refusals=(refusal,))
-    if volume.word not in WORDS:
-        return Finding(
-            "Refused",
-            (reason,),
-            step=steps.refuse_word(volume, f"{volume.word!r} is neither {' nor '.join(WORDS)}"),
-        )
-    if disk is None:
-        step = steps.refuse_word(volume, "its disk is reported by no node, or by more than one")
-        return Finding("Refused", (reason,), step=step)
+    if empty := _empty_word(volume, disk, "Refused"):
+        return Finding("Refused", (reason,), step=steps.refuse_word(volume, empty))
     foreign = "remove" if volume.word == "everything" else "keep"
     return Finding(
         "Refused", (reason,), step=_grant(volume, pv_uid, volume.word, foreign, "", None)
@@ -186,18 +181,9 @@ def under_way(
     if pv is not None and pv.bound:
         return _revoke(volume, f"PV {pv.name} is bound or reserved again")
     if pv is not None and not pv.deleting:
-        step = DeletePv(
-            code="fence-pv",
-            subject=Subject("PersistentVolume", pv.name, uid=pv.uid),
-            does="delete it, so that nothing can bind it while its disk is cleared",
-            why=f"permitted: {grant.cause}{' (' + grant.owner + ')' if grant.owner else ''}",
-            volume=volume.name,
-            pv=pv.name,
-            pv_uid=pv.uid,
-            pv_version=pv.version,
-            expects="released" if pv.released else "unbound",
-            claim=pv.claim,
-        )
+        does = "delete it, so that nothing can bind it while its disk is cleared"
+        why = f"permitted: {grant.cause}{' (' + grant.owner + ')' if grant.owner else ''}"
+        step = steps.delete_pv(volume, pv, "fence-pv", does, why)
         return Finding("Wiping", step=step, wipe={"state": "Requested"})
     report = disk.wipe if disk is not None else None
     if report is not None and (report.generation, report.pv_uid) != (

@@ -507,6 +507,51 @@ def test_a_word_said_before_the_volume_is_shown_as_released_does_not_count() -> 
     assert names.WIPE_ANNOTATION not in stage.volume(VOLUME)["metadata"]["annotations"]
 
 
+def test_a_word_from_before_the_release_does_not_count_for_a_deleted_volume_either() -> None:
+    """Annotated while bound, deleted by hand, then released, all before the controller looked: the old word is
+    taken off, and said again it counts."""
+    stage = one_disk()
+    claim = stage.bind(G1)
+    stage.settle()
+    stage.annotate(VOLUME, "now")
+    stage.memory.remove("tidbvolumes", VOLUME)
+    stage.release(claim)
+    assert stage.settle() is Exit.REFUSED
+    assert (kept(stage), stage.phase(A), stage.codes(A)) == (True, "Released", ["deleting"])
+    assert names.WIPE_ANNOTATION not in stage.volume(VOLUME)["metadata"]["annotations"]
+    stage.annotate(VOLUME, "now")
+    stage.settle()
+    assert not kept(stage)
+
+
+def test_a_word_from_before_the_pv_was_removed_by_force_does_not_count() -> None:
+    stage = one_disk()
+    stage.bind(G1)
+    stage.settle()
+    stage.annotate(VOLUME, "now")
+    stage.memory.objects.pop(("persistentvolumes", "", G1))
+    stage.permitted.clear()
+    assert stage.settle() is Exit.REFUSED
+    assert (kept(stage), stage.codes(A)) == (True, ["orphan"])
+    assert any("it was not shown as Refused yet" in said for said in stage.said)
+
+
+def test_a_word_from_before_a_disk_was_refused_does_not_count() -> None:
+    """Said of a disk that the table showed as Pending: nobody had read what is on it."""
+    stage = Stage()
+    disk = FakeDisk(A, foreign={"photos"})
+    agent = stage.add_node("n1", disk)
+    agent.steady = False
+    stage.publish("n1")
+    stage.settle()
+    agent.steady = True
+    stage.publish("n1")
+    stage.run(rounds=1)  # its TidbVolume is there, its status is not
+    stage.annotate(VOLUME, "everything")
+    assert stage.settle() is Exit.REFUSED
+    assert (disk.foreign, stage.codes(A)) == ({"photos"}, ["dirty"])
+
+
 def test_a_word_about_a_disk_that_cannot_be_written_waits_for_it() -> None:
     stage = released()
     disk = stage.disk_of(G1)

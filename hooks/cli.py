@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hooks.engine import EngineError, Exit
 from hooks.kube import KubeError
@@ -37,6 +38,23 @@ JOBS: dict[str, tuple[str, str]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
+    return to_the_last_byte(lambda: _main(words))
+
+
+def to_the_last_byte(command: Callable[[], int]) -> int:
+    """The command's exit code, its output flushed. A reader that left (`| head`) ends it without a word."""
+    try:
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered is flushed once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+def _main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m hooks",
         description="The jobs of helm-tidb. Each can be run by hand with --dry-run.",

@@ -77,6 +77,7 @@ def _down(args: argparse.Namespace) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     cluster = Cluster.find(args.name)
     memory = cluster.memory
     for name, process in memory.processes.items():

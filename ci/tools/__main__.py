@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from ci import tools
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     toolchain = go.choose()
     for family in FAMILIES.values():
         folder = builder.folder(family, toolchain)

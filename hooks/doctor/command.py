@@ -12,9 +12,16 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from hooks.cli import to_the_last_byte
 from hooks.doctor import arguments
 from hooks.engine import EngineError, Exit
-from hooks.kube.errors import ConfigurationError, KubeError, RetryableError, UnauthorizedError
+from hooks.kube.errors import (
+    ConfigurationError,
+    ForbiddenError,
+    KubeError,
+    RetryableError,
+    UnauthorizedError,
+)
 
 # command → (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -29,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main(argv: Sequence[str] | None = None, prog: str = "kubectl tidb") -> int:
     words = list(sys.argv[1:] if argv is None else argv)
+    return to_the_last_byte(lambda: _main(words, prog))
+
+
+def _main(words: Sequence[str], prog: str) -> int:
     args = parser(words, prog).parse_args(words)
     try:
         return int(args.run(args))
@@ -37,8 +48,6 @@ def main(argv: Sequence[str] | None = None, prog: str = "kubectl tidb") -> int:
         if hint := _hint(error):
             print(f"\n{hint}", file=sys.stderr)
         return Exit.ERROR
-    except BrokenPipeError:
-        return Exit.DONE
     except KeyboardInterrupt:
         return 130
 
@@ -71,6 +80,10 @@ def _hint(error: Exception) -> str:
         return (
             "hint: `kubectl config current-context` shows whether kubectl has a cluster to talk to"
         )
+    if isinstance(error, ForbiddenError):
+        from hooks.doctor import gaps
+
+        return gaps.role_for(str(error))
     if isinstance(error, UnauthorizedError):
         return "hint: log in to the cluster again; `kubectl auth whoami` shows who you are there"
     if isinstance(error, RetryableError):

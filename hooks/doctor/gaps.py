@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from hooks.doctor.snapshot import Gap
@@ -17,6 +18,24 @@ def sentences(gaps: Iterable[Gap]) -> list[str]:
         else:
             found.append(f"could not {gap.verb} {what} {where}: {gap.missing} ({gap.said})")
     return found
+
+
+# How the API server's RBAC says no.
+_DENIED = re.compile(
+    r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]*)")?'
+)
+
+
+def role_for(said: str) -> str:
+    """The Role that grants what this refusal of the API server names; "" when it names no right, as a policy's."""
+    denied = _DENIED.search(said)
+    if denied is None:
+        return ""
+    where = denied["namespace"] or ""
+    gap = Gap(denied["resource"], denied["group"], where, "", said, verb=denied["verb"])
+    head = "this right would help (kubectl apply -f -, by somebody who may grant it):"
+    return f"{head}\n\n{roles([gap], denied['user'])}"
 
 
 def roles(gaps: Sequence[Gap], user: str = "YOU") -> str:

@@ -1,7 +1,7 @@
 """Read a release's world through the API server into a Snapshot. What may not be read becomes a Gap, never an error.
 
-Reads go out side by side: a full look takes as long as its slowest list. All pods of the cluster are read (what is
-free on a node depends on them), in pages that are pruned as they come.
+Reads go out side by side, PD's answers among them: a full look takes as long as its slowest list. All pods of the
+cluster are read (what is free on a node depends on them), in pages that are pruned as they come.
 """
 
 from __future__ import annotations
@@ -65,10 +65,14 @@ class Observer:
 
     def observe(self, release: str) -> Snapshot:
         """Raises KubeError when the API server can't be reached, ReleaseError when there is no such release."""
-        found = self._objects()
+        # The first read tells whether there is anybody to ask at all, and which release is meant.
+        sets = self._list(kube.STATEFUL_SET, self.namespace)
         if not self.first:
-            release = choose(release, self.namespace, found["StatefulSet"])
-        answers, said = ({}, "") if self.first else self._ask_pd(release)
+            release = self._choose(release, sets)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self._ask_pd, release) if not self.first else None
+            found = {"StatefulSet": sets, **self._objects()}
+            answers, said = asked.result() if asked is not None else ({}, "")
         taken = self.client.clocks().earlier
         logs = self._logs(found["Pod"], release) if self.whole and not self.first else {}
         return Snapshot(
@@ -82,10 +86,20 @@ class Observer:
             gaps=tuple(sorted(set(self.gaps))),
         )
 
+    def _choose(self, release: str, sets: Sequence[Obj]) -> str:
+        if not any(gap.resource == kube.STATEFUL_SET.plural for gap in self.gaps):
+            return choose(release, self.namespace, sets)
+        if release:
+            return release  # its name is enough to go on with what may be read
+        raise ReleaseError(
+            f"which release is meant can't be told: the StatefulSets of namespace {self.namespace} could not be "
+            "listed (see above); name it with -l RELEASE"
+        )
+
     def _objects(self) -> dict[str, Sequence[Obj]]:
+        """All but the StatefulSets."""
         here = self.namespace
         wanted: list[tuple[Kind, str]] = [
-            (kube.STATEFUL_SET, here),
             (kube.CLAIM, here),
             (kube.NODE, ""),
             (kube.VOLUME, ""),
@@ -101,13 +115,11 @@ class Observer:
                 (kind, here)
                 for kind in (kube.DAEMON_SET, kube.DEPLOYMENT, kube.CRON_JOB, kube.EVENT)
             ]
-        # The first read tells whether there is anybody to ask at all.
-        first = self._list(*wanted[0])
         with ThreadPoolExecutor(_THREADS) as pool:
             pods = pool.submit(self._pods)
-            rest = list(pool.map(lambda one: self._list(*one), wanted[1:]))
+            lists = pool.map(lambda one: self._list(*one), wanted)
             found: dict[str, Sequence[Obj]] = {
-                one[0].kind: items for one, items in zip(wanted, [first, *rest], strict=True)
+                kind.kind: items for (kind, _), items in zip(wanted, lists, strict=True)
             }
             found["Pod"] = pods.result()
         found["ConfigMap"] = [one for one in found.get("ConfigMap", ()) if _is_contract(one)]
@@ -154,29 +166,34 @@ class Observer:
         )
 
     def _ask_pd(self, release: str) -> tuple[dict[str, str], str]:
-        """PD's answers, and why there are none. The peer Service reaches members that are not ready too.
+        """PD's answers, and why there are none. The peer Service reaches members that are not ready too: its word
+        counts when the other one has none.
+        """
+        services = (f"{release}-pd", f"{release}-pd-peer")
+        said = ""
+        with ThreadPoolExecutor(len(services)) as pool:
+            for answers, words in pool.map(self._ask, services):
+                said = said or words
+                if answers:
+                    return answers, said
+        if "proxy says 403" in said:
+            missing = "what PD says is not known"
+            self.gaps.append(Gap("services/proxy", "", self.namespace, missing, said, verb="get"))
+        return {}, said
 
-        /health pings every member and takes 3 s when one hangs: `status` does not wait for it, and shows members
+    def _ask(self, service: str) -> tuple[dict[str, str], str]:
+        """/health pings every member and takes 3 s when one hangs: `status` does not wait for it, and shows members
         without that word.
         """
-        seconds = _PATIENT if self.whole else _HASTY
-        said = ""
-        for service in (f"{release}-pd", f"{release}-pd-peer"):
-            recording = Recording(self.client, self.namespace, service, seconds)
-            pd = pd_of(recording)
-            with ThreadPoolExecutor(3) as pool:
-                questions: tuple[Callable[[], object], ...] = (pd.members, pd.stores, pd.health)
-                members, stores, health = [pool.submit(ask) for ask in questions]
-            said = said or _said(members) or _said(stores)
-            _said(health)
-            if recording.answers:
-                return recording.answers, said
-            if "proxy says 403" in said:
-                missing = "what PD says is not known"
-                gap = Gap("services/proxy", "", self.namespace, missing, said, verb="get")
-                self.gaps.append(gap)
-                break
-        return {}, said
+        recording = Recording(
+            self.client, self.namespace, service, _PATIENT if self.whole else _HASTY
+        )
+        pd = pd_of(recording)
+        with ThreadPoolExecutor(3) as pool:
+            questions: tuple[Callable[[], object], ...] = (pd.members, pd.stores, pd.health)
+            members, stores, health = [pool.submit(ask) for ask in questions]
+        _said(health)
+        return recording.answers, _said(members) or _said(stores)
 
     def _logs(self, pods: Sequence[Obj], release: str) -> dict[str, Sequence[str]]:
         failing = [
@@ -186,7 +203,12 @@ class Observer:
             and labels_of(pod).get("app.kubernetes.io/instance") == release
             for name, previous in _failing(pod)
         ][:_LOGS_AT_MOST]
-        return {f"{kube.name(p)}/{c}": self._log(p, c, previous=was) for p, c, was in failing}
+        # A kubelet that hangs holds up no other one's log.
+        with ThreadPoolExecutor(_LOGS_AT_MOST) as pool:
+            logs = pool.map(lambda one: self._log(one[0], one[1], previous=one[2]), failing)
+            return {
+                f"{kube.name(p)}/{c}": log for (p, c, _), log in zip(failing, logs, strict=True)
+            }
 
     def _log(self, pod: Obj, container: str, *, previous: bool) -> list[str]:
         query: tuple[tuple[str, str], ...] = (

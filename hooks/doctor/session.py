@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from hooks.doctor import gaps, output
-from hooks.doctor.observe import Observer
+from hooks.doctor.observe import Observer, ReleaseError
 from hooks.doctor.snapshot import Gap, Snapshot
 from hooks.kube import Client, KubeError
 from hooks.kube.wire import Request
@@ -41,7 +41,12 @@ def namespace(args: argparse.Namespace) -> str:
 
 def look(client: Client, args: argparse.Namespace, *, whole: bool) -> Snapshot:
     observer = Observer(client, namespace(args), whole=whole)
-    return observer.observe(args.release)
+    try:
+        return observer.observe(args.release)
+    except ReleaseError:
+        # What could not be read may be why no release was found.
+        tell_gaps(tuple(observer.gaps), client)
+        raise
 
 
 def tell_gaps(found: tuple[Gap, ...], client: Client | None) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,28 @@ def test_without_kubeconfig_one_sentence_and_a_hint(capsys: pytest.CaptureFixtur
 def test_from_excludes_what_needs_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["doctor", "--from", "x", "--watch"]) == Exit.ERROR
     assert "leave --watch and --save out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "module", ["hooks.doctor.command", "hooks"], ids=["kubectl-tidb", "python -m hooks"]
+)
+def test_a_reader_that_leaves_ends_it_without_a_word(module: str, tmp_path: Path) -> None:
+    """As `| head` does: the pipe is closed before the first line."""
+    pods = [w.pod(f"shop-tidb-{n}", "tidb", cpu="9") for n in range(400)]
+    save(w.world(w.node("n1"), *pods), tmp_path / "case.json")
+    words = ["doctor", "--from", str(tmp_path / "case.json"), "-o", "json"]
+    if module == "hooks":
+        command_line = [sys.executable, "-m", "hooks", "tidb", *words]
+    else:
+        call = f"import sys; from {module} import main; sys.exit(main())"
+        command_line = [sys.executable, "-c", call, *words]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command_line, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (Exit.DONE, "")
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -184,6 +209,27 @@ def test_missing_rights_are_a_role_to_grant() -> None:
     assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "db")
     assert binding["subjects"][0]["name"] == "ann"
     assert gaps.roles(found[2:]) == ""
+
+
+def test_a_refused_call_prints_the_role_that_grants_it() -> None:
+    """The words are RBAC's own, as Kubernetes 1.36 says them."""
+    import yaml
+
+    said = (
+        'PATCH /apis/helm-tidb.io/v1/tidbvolumes/tv-1: 403 tidbvolumes.helm-tidb.io "tv-1" is forbidden: User "ann" '
+        'cannot patch resource "tidbvolumes" in API group "helm-tidb.io" at the cluster scope'
+    )
+    hint, _, documents = gaps.role_for(said).partition("\n\n")
+    assert hint.startswith("this right would help (kubectl apply -f -")
+    role, binding = list(yaml.safe_load_all(documents))
+    assert (role["kind"], role["rules"]) == (
+        "ClusterRole", [{"apiGroups": ["helm-tidb.io"], "resources": ["tidbvolumes"], "verbs": ["patch"]}],
+    )  # fmt: skip
+    assert binding["subjects"][0]["name"] == "ann"
+    here = 'User "ann" cannot list resource "cronjobs" in API group "batch" in the namespace "db"'
+    role, _ = list(yaml.safe_load_all(gaps.role_for(here).partition("\n\n")[2]))
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "db")
+    assert gaps.role_for("denied by ValidatingAdmissionPolicy: replicas may not shrink") == ""
 
 
 # --- screens -------------------------------------------------------------------------------------

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import fastjsonschema
 import jsonschema
+import yaml
 
-from schema import crd, values
+from schema import compiled, crd, values
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,11 +40,50 @@ def _chart_readme() -> str:
     return f"{before}{BEGIN}\n\n{reference}\n{END}{after}"
 
 
+def _validator(source: str) -> str:
+    """Python that checks a document by a schema (schema/compiled)."""
+    schema = yaml.safe_load((ROOT / "schema" / source).read_text())
+    code = fastjsonschema.compile_to_code(
+        _plain(schema), use_default=False, detailed_exceptions=False
+    )
+    # The generator's package would cost as much at start as jsonschema does: the exception is all that it is for.
+    ours = "from schema.compiled import MismatchError as JsonSchemaValueException"
+    code, lines = re.subn(
+        "^from fastjsonschema import .*$",
+        f"{ours}\n\nJsonSchemaValuesException = JsonSchemaValueException",
+        code,
+        flags=re.MULTILINE,
+    )
+    if lines != 1:
+        raise values.ValuesSchemaError(
+            f"{source}: fastjsonschema writes its imports in another way now"
+        )
+    head = f"# Written by `python -m schema` from schema/{source}: never by hand.\n# mypy: ignore-errors\n"
+    return f"{head}{code}\n"
+
+
+def _plain(node: Any) -> Any:
+    """The schema in words that fastjsonschema writes code for: it has none for `const` without long messages."""
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        "enum" if key == "const" else key: [it] if key == "const" else _plain(it)
+        for key, it in node.items()
+        if key != "$id"  # it would name the functions
+    }
+
+
 # file → how to write it
 OUTPUTS: dict[str, Callable[[], str]] = {
     "chart/values.schema.json": _values_json,
     "chart/README.md": _chart_readme,
     "chart/templates/volumes/crd.yaml": crd.template,
+    **{
+        f"schema/compiled/{compiled.module(source)}.py": partial(_validator, source)
+        for source in ("postrender.config.schema.yaml", "postrender.lock.schema.yaml")
+    },
 }
 
 

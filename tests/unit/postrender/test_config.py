@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postrender import config
 from postrender.errors import ConfigError
 from postrender.rules import Rule
+from schema.compiled import MismatchError, validator
+from tests.unit.postrender.release import SEARCH
 
 HEAD = "apiVersion: helm-tidb.io/v1\nkind: PostRender\n"
 
@@ -111,6 +117,10 @@ def test_a_rule_is_turned_off_and_another_told_what_to_do(tmp_path: Path) -> Non
             "FILE: rules.labels.labels.a: 'b c' does not match",
         ),
         (
+            HEAD + 'rules: {labels: {labels: {a: "b\\n"}}}\n',
+            "FILE: rules.labels.labels.a must match pattern ",
+        ),
+        (
             HEAD + "rules: {labels: {labels: {a: 1}}}\n",
             "FILE: rules.labels.labels.a: 1 is not of type 'string'",
         ),
@@ -135,6 +145,90 @@ def test_a_fault_is_named_by_key_and_value(tmp_path: Path, text: str, message: s
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     told = fault(tmp_path, HEAD + "rules: {images: {latest: no}, guaranteed: {missing: no}}\n")
     assert len(told.splitlines()) == 2
+
+
+SCHEMA = config.schema_of("postrender.config.schema.yaml")
+PARTS: tuple[Any, ...] = (
+    *(
+        None,
+        True,
+        "set",
+        "fill",
+        "refuse",
+        "limits",
+        "note",
+        "",
+        "a",
+        "1Gi",
+        "1.30",
+        "1",
+        0,
+        1,
+        0.5,
+    ),
+    *(
+        {},
+        {"cpu": 1, "memory": "1Gi"},
+        {"cpu": 0},
+        {"disk": "1Gi"},
+        {"team": "db"},
+        {"team": "a b"},
+    ),
+    *({"helm.sh/x": "a"}, {"docker.io": "m.io/x"}, {"docker.io/Bad": "m.io"}, {"a/b/c": "d"}),
+    *(
+        [],
+        [{}],
+        ["a"],
+        [""],
+        [1],
+        [{"name": "a"}],
+        [{"name": ""}],
+        [{"path": "/a"}],
+        [{"what": "Route"}],
+    ),
+)
+SECTIONS = {
+    rule.name: st.dictionaries(
+        st.sampled_from([*SCHEMA["definitions"][rule.name]["properties"], "xyz"]),
+        st.sampled_from(PARTS),
+        max_size=3,
+    )
+    for rule in config.RULES
+}
+
+
+@SEARCH
+@given(st.fixed_dictionaries({}, optional=SECTIONS))
+def test_the_quick_validator_says_yes_to_what_jsonschema_says_yes_to(sections: Any) -> None:
+    body = {"apiVersion": "helm-tidb.io/v1", "kind": "PostRender", "rules": sections}
+    faults = list(jsonschema.Draft7Validator(SCHEMA).iter_errors(body))
+    try:
+        validator("postrender.config.schema.yaml")(body)
+    except MismatchError:
+        assert faults
+    else:
+        assert not faults
+
+
+def test_a_good_configuration_loads_no_jsonschema(tmp_path: Path) -> None:
+    """It would double the time to the first byte (ci/bench/postrender.py)."""
+    (tmp_path / "lock.yaml").write_text(
+        "apiVersion: helm-tidb.io/v1\nkind: ImageLock\nimages: {}\n"
+    )
+    (tmp_path / "config.yaml").write_text(HEAD + "rules: {images: {lock: lock.yaml}}\n")
+    code = (
+        "import sys, pathlib; from postrender import cli, config;"
+        f" config.load(pathlib.Path({str(tmp_path / 'config.yaml')!r}));"
+        " print({'jsonschema', 'fastjsonschema', 'importlib.resources'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(config.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

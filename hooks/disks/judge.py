@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from hooks.disks import identity
 from hooks.disks.inventory import MIB, Entry, Problem, size
+from hooks.disks.mountinfo import Mount
 from hooks.disks.observe import Candidate, OtherDisk, Snapshot
 from hooks.disks.requests import Request
 
@@ -87,8 +88,8 @@ def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entr
         mount=mount,
     )
     found = [
-        *_of_the_mount(candidate, snapshot),
-        *_of_the_disks(candidate, snapshot),
+        *_of_the_mount(candidate, mount, snapshot),
+        *_of_the_disks(candidate, mount, snapshot),
         *_of_the_contents(entry, candidate, policy),
     ]
     if named and not entry.identity:
@@ -102,9 +103,8 @@ def _candidate(candidate: Candidate, snapshot: Snapshot, policy: Policy) -> Entr
     return with_problems(entry, *found)
 
 
-def _of_the_mount(candidate: Candidate, snapshot: Snapshot) -> Iterable[Problem]:
-    mount, path = candidate.mount, candidate.path
-    assert mount
+def _of_the_mount(candidate: Candidate, mount: Mount, snapshot: Snapshot) -> Iterable[Problem]:
+    path = candidate.path
     carrier = ", ".join(disk.name for disk in candidate.disks) or mount.source
     if mount.root != "/":
         yield Problem(
@@ -141,9 +141,8 @@ def _of_the_mount(candidate: Candidate, snapshot: Snapshot) -> Iterable[Problem]
         yield Problem("swap", f"{path} holds the node's swap file {snapshot.swaps[path]}")
 
 
-def _of_the_disks(candidate: Candidate, snapshot: Snapshot) -> Iterable[Problem]:
-    mount, disks = candidate.mount, candidate.disks
-    assert mount
+def _of_the_disks(candidate: Candidate, mount: Mount, snapshot: Snapshot) -> Iterable[Problem]:
+    disks = candidate.disks
     layers = [layer for stack in candidate.stacks for layer in stack.layers]
     if not disks and not mount.number.startswith("0:"):
         yield Problem(

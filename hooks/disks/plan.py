@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from hooks.disks.inventory import Entry, WipeAnswer
 from hooks.disks.marker import NAME, Marker
-from hooks.disks.requests import Request
+from hooks.disks.requests import Request, WipeRequest
 
 # Problems that do not stand in the way of clearing a disk: they are about offering it, or the request answers them.
 _CLEARABLE = frozenset({"changed", "dirty", "many-disks", "shared-disk", "too-small"})
@@ -45,6 +45,10 @@ class Clear:
 
     entry: Entry
     request: Request
+
+    @property
+    def wipe(self) -> WipeRequest:
+        return wipe_of(self.request)
 
 
 Action = MakeFolder | RecordVolume | Clear
@@ -100,9 +104,7 @@ def wiped(entry: Entry, request: Request) -> bool:
 
 def why_not(entry: Entry, request: Request) -> WipeAnswer | None:
     """Why this disk must not be cleared on this request; None when it may."""
-    wipe = request.wipe
-    if wipe is None:
-        raise ValueError(f"no wipe is asked for on {request.identity}")
+    wipe = wipe_of(request)
 
     def refuse(reason: str, message: str) -> WipeAnswer:
         return WipeAnswer(
@@ -146,6 +148,13 @@ def why_not(entry: Entry, request: Request) -> WipeAnswer | None:
     if foreign and not wipe.foreign:
         return refuse("dirty", "; ".join(foreign))
     return None
+
+
+def wipe_of(request: Request) -> WipeRequest:
+    """ValueError when none is asked for: a caller's defect, on which nothing may be deleted."""
+    if request.wipe is None:
+        raise ValueError(f"no wipe is asked for on {request.identity}")
+    return request.wipe
 
 
 def is_later(marker: Marker, request: Request) -> bool:

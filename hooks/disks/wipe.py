@@ -26,7 +26,7 @@ from hooks.disks import marker as markers
 from hooks.disks.filesystem import contents_of, mount_id_of
 from hooks.disks.marker import Marker, WipeRecord
 from hooks.disks.plan import is_later
-from hooks.disks.requests import Request
+from hooks.disks.requests import Request, WipeRequest
 
 _FITRIM = 0xC0185879  # linux/fs.h: struct fstrim_range {start, len, minlen}, 3 × u64
 _BATCH = 1000
@@ -73,11 +73,11 @@ def clear(
     wipe = request.wipe
     if wipe is None:
         raise RefusedError("generation", f"no wipe of {request.folder} was asked for")
-    found = _marker(root, request)
+    found = _marker(root, request, wipe)
     record = found.wipe if found else None
     if record and record.done and _is_key(record, request):
         return
-    targets = _targets(root, request)
+    targets = _targets(root, wipe)
     if not wipe.foreign:
         _refuse_foreign(root, request)
     _survey(root, targets, progress)
@@ -118,10 +118,8 @@ def clear(
     markers.write(root, replace(base, wipe=done))
 
 
-def _marker(root: int, request: Request) -> Marker | None:
+def _marker(root: int, request: Request, wipe: WipeRequest) -> Marker | None:
     """The disk's marker, if it is this generation's; None when the wipe may begin without. Raises RefusedError."""
-    wipe = request.wipe
-    assert wipe
     by_word = wipe.foreign and not wipe.pv_uid
     try:
         found = markers.read(root)
@@ -146,11 +144,9 @@ def _is_key(record: WipeRecord, request: Request) -> bool:
     return wipe is not None and (record.generation, record.pv_uid) == (wipe.generation, wipe.pv_uid)
 
 
-def _targets(root: int, request: Request) -> list[str]:
+def _targets(root: int, wipe: WipeRequest) -> list[str]:
     """Names in the root to delete, sorted: the generation's folder, or what a broken-off wipe left of it; on a person's
     word everything but the marker and lost+found itself."""
-    wipe = request.wipe
-    assert wipe
     wiping = f"{wipe.folder}.wiping"
     names = sorted(os.listdir(root))
     if wipe.folder in names and wiping in names:

@@ -190,8 +190,7 @@ class Workers:
     def _stopped(
         self, action: Clear, progress: wipe.Progress, state: str, reason: str, error: Exception
     ) -> WipeAnswer:
-        entry, asked = action.entry, action.request.wipe
-        assert asked
+        entry, asked = action.entry, action.wipe
         message = f"{entry.path} is not wiped: {_words(error)}"
         if progress.begun:
             removed = f"{progress.removed_bytes} of {progress.total_bytes} bytes"

@@ -291,6 +291,13 @@ def _without_pv(view: View, volume: Volume, place: Place, policy: Policy) -> Fin
             return Finding(
                 "Pending", step=steps.next_generation(volume, volume.generation + 1, why)
             )
+        report = disk.wipe
+        if report and report.state == "Done" and report.generation == volume.generation:
+            # The TidbVolume was lost between the wipe and the next generation: its success counts for no later word.
+            why = f"generation {volume.generation} was cleared already"
+            return Finding(
+                "Pending", step=steps.next_generation(volume, volume.generation + 1, why)
+            )
     return _to_offer(view, volume, disk, folder, policy)
 
 

@@ -150,11 +150,14 @@ class FakeAgent:
         if marker is None and wipe["foreign"] != "remove" and not nothing:
             disk.wipe = {**key, "state": "Refused", "reason": "generation", "message": "no marker"}
             return
-        if marker is not None and (marker["volume"], marker["generation"], marker["pvUID"]) != (
-            asked["volume"],
-            wipe["generation"],
-            wipe["pvUID"],
-        ):
+        ours = {
+            "volume": asked["volume"],
+            "identity": disk.identity,
+            "generation": wipe["generation"],
+            "folder": wipe["folder"],
+            "pvUID": wipe["pvUID"],
+        }
+        if marker is not None and marker != ours and not self._may_be_anyones(marker, asked, wipe):
             disk.wipe = {**key, "state": "Refused", "reason": "pv-uid", "message": "another PV"}
             return
         if disk.foreign and wipe["foreign"] == "keep":
@@ -168,4 +171,12 @@ class FakeAgent:
             disk.folders.clear()
             disk.foreign.clear()
         disk.cleared.append((wipe["generation"], wipe["pvUID"], frozenset(gone)))
+        disk.marker = ours
         disk.wipe = {**key, "state": "Done"}
+
+    def _may_be_anyones(
+        self, marker: dict[str, Any], asked: dict[str, Any], wipe: dict[str, Any]
+    ) -> bool:
+        """A person said everything of a disk that never had a PV of this cluster, and it has not gone on since."""
+        later = marker["volume"] == asked["volume"] and marker["generation"] > asked["generation"]
+        return wipe["foreign"] == "remove" and not wipe["pvUID"] and not later

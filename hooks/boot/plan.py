@@ -25,8 +25,9 @@ The first row that fits decides. "lists me": by name, or without a name by my pe
     leftovers   any else                     any               as an empty folder: etcd writes its log anew
  9  empty       lists lack me, one nameless  any               wait: PD lets nobody in beside it
 10  empty       lists lack me                any               --join
-11  empty       some lists lack me           any               wait: they must agree first
-12  empty       lists have me, nameless      any               wait: half-joined, must be removed by id first
+11  empty       some lists lack me, or have  any               wait: they must agree first
+                me under different ids
+12  empty       a list has me nameless       any               wait: half-joined, must be removed by id first
 13  empty       lists have me, started       any               wait: lost disk, the member must be removed first
 14  empty       lists have me, not started   I am a first one  --initial-cluster: the members that run wait for it
 15  empty       nobody (or without leader)   none              write the record: who forms the cluster; look again
@@ -155,14 +156,12 @@ def _among_members(snapshot: MemberSnapshot) -> BootPlan:
     if not entries:
         return _join(snapshot)
     if len(entries) < len(mine):
-        return _wait(
-            snapshot,
-            "lists-differ",
-            "some members have this one in their list and some do not",
-            "they agree (a removed member that still runs keeps its old list: delete its pod)",
-        )
+        return _differ(snapshot, "some members have this one in their list and some do not")
+    if len({entry.id for entry in entries}) > 1:
+        listed = ", ".join(str(number) for number in sorted({entry.id for entry in entries}))
+        return _differ(snapshot, f"the members list this one under different ids ({listed})")
     entry = entries[0]
-    if not entry.name:
+    if not all(entry.name for entry in entries):
         return _wait(
             snapshot,
             "half-joined",
@@ -177,6 +176,11 @@ def _among_members(snapshot: MemberSnapshot) -> BootPlan:
         f"PD has member {snapshot.me} with another disk (id {entry.id}), and this disk is empty",
         f"the failover job removes it, or by hand: pd-ctl member delete name {snapshot.me}; it then joins by itself",
     )
+
+
+def _differ(snapshot: MemberSnapshot, why: str) -> BootPlan:
+    until = "they agree (a removed member that still runs keeps its old list: delete its pod)"
+    return _wait(snapshot, "lists-differ", why, until)
 
 
 def _join(snapshot: MemberSnapshot) -> BootPlan:

@@ -112,7 +112,15 @@ ROWS = {
     ),
     "10 join, no record": (world(record=None, answers=BOTH), JOIN),
     "11 lists differ": (world(answers=(BOTH[0], LOST[1])), "wait lists-differ"),
+    "11 lists differ in my id": (
+        world(answers=(NEVER_STARTED[0], with_me(listed(ME, started=False, number=77))[1])),
+        "wait lists-differ",
+    ),
     "12 half-joined": (world(answers=HALF_JOINED), "wait half-joined"),
+    "12 nameless in one list of two": (
+        world(answers=(NEVER_STARTED[0], with_me(listed(ME, nameless=True))[1])),
+        "wait half-joined",
+    ),
     "13 lost disk": (world(answers=LOST), "wait lost-disk"),
     "13 lost disk while forming": (world(record=FORMING, answers=LOST), "wait lost-disk"),
     "13 lost disk, no record": (world(record=None, answers=LOST), "wait lost-disk"),

@@ -47,16 +47,18 @@ def targets(release: Release) -> dict[str, str]:
     return {f"{t['labels']['component']}/{t['labels']['instance']}": t["health"] for t in found}
 
 
-def oldest(release: Release) -> float:
-    """When the oldest sample that Prometheus has was taken (seconds since 1970)."""
+def oldest(release: Release) -> float | None:
+    """When the oldest sample that Prometheus has was taken (seconds since 1970); None as long as it has none."""
     found = prometheus(
         release, "query", query="min_over_time(timestamp(up{job='prometheus'})[1h:1s])"
-    )
-    return float(found["result"][0]["value"][1])
+    )["result"]
+    return float(found[0]["value"][1]) if found else None
 
 
-def replace_pod(release: Release, wait_for: WaitFor) -> None:
-    """Kill Prometheus' pod and wait until another one answers."""
+def replace_pod(release: Release, wait_for: WaitFor) -> tuple[float, float]:
+    """Kill Prometheus' pod, and wait until another one has samples: the oldest before and after."""
+    before = oldest(release)
+    assert before is not None
     (pod,) = release.pods("prometheus")
     release.kube.run("delete", "pod", pod["metadata"]["name"])
     wait_for(
@@ -67,11 +69,10 @@ def replace_pod(release: Release, wait_for: WaitFor) -> None:
         "another Prometheus Ready",
         release.seen,
     )
-    wait_for(
-        lambda: prometheus(release, "query", query="up{job='prometheus'}")["result"],
-        30,
-        "a first sample",
-    )
+    wait_for(lambda: oldest(release) is not None, 30, "a first sample")
+    after = oldest(release)
+    assert after is not None
+    return before, after
 
 
 def test_the_monitor(release: Release, wait_for: WaitFor) -> None:
@@ -89,9 +90,8 @@ def test_the_monitor(release: Release, wait_for: WaitFor) -> None:
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
 
     # Without a claim the data goes with the pod.
-    before = oldest(release)
-    replace_pod(release, wait_for)
-    assert oldest(release) > before
+    before, after = replace_pod(release, wait_for)
+    assert after > before
 
     # With one it stays; the switch is thrown on the living release.
     storage_class = release.base["pd"]["storageClassName"]
@@ -108,9 +108,8 @@ def test_the_monitor(release: Release, wait_for: WaitFor) -> None:
         "Prometheus on its claim",
         release.seen,
     )
-    before = oldest(release)
-    replace_pod(release, wait_for)
-    assert oldest(release) == before
+    before, after = replace_pod(release, wait_for)
+    assert after == before
 
     # The claim outlives the release.
     release.helm("uninstall", NAME, "--wait")

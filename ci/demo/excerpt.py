@@ -12,6 +12,7 @@ from pathlib import Path
 from ci.demo.tools import ROOT
 
 LOG = ROOT / "docs" / "demo.log"
+REASONS = ROOT / "docs" / "doctor.log"
 README = ROOT / "README.md"
 BEGIN = "<!-- demo: written by `python -m ci.demo.excerpt` from docs/demo.log -->"
 END = "<!-- end of demo -->"

@@ -31,7 +31,14 @@ class Diagnosis:
     looked_at: str
 
     @property
+    def blind(self) -> bool:
+        """Not even the release's own pods could be read: silence would say nothing."""
+        return any(gap.resource == "pods" and gap.namespace for gap in self.gaps)
+
+    @property
     def exit(self) -> Exit:
+        if self.blind and not self.findings:
+            return Exit.ERROR
         worst = min((one.weight for one in self.findings), default=Weight.NOTE)
         if worst is Weight.PROBLEM:
             return Exit.REFUSED
@@ -41,8 +48,12 @@ class Diagnosis:
     def verdict(self) -> str:
         problems = sum(one.weight is Weight.PROBLEM for one in self.findings)
         waits = sum(one.weight is Weight.WAITING for one in self.findings)
+        if self.blind and not self.findings:
+            return f"{self.looked_at}: can't tell, for its pods may not be listed"
         if not problems and not waits:
-            return f"{self.looked_at}: nothing is wrong"
+            return f"{self.looked_at}: nothing is wrong" + (
+                " in what could be read" if self.gaps else ""
+            )
         parts = [f"{count(problems, 'problem')} that a person must end"] if problems else []
         parts += (
             [

@@ -1,4 +1,6 @@
-"""Small worlds in the field's words: nodes, disks, a release with pods and claims, PD's answers."""
+"""Small worlds in the field's words: nodes, disks, a release with pods and claims, PD's answers; and `only`, for a
+world that has one thing wrong.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from hooks.doctor.diagnose import diagnose
+from hooks.doctor.finding import Finding
 from hooks.doctor.snapshot import Gap, Snapshot
 from schema import names
 
@@ -261,6 +265,13 @@ def world(
     )
 
 
+def bound_to(node: str) -> list[Obj]:
+    """A pending pod whose data is on a disk of that node."""
+    return [
+        *disk(1, node, phase="Bound", held="c"), claim("c", volume=volume_of(1)), pod("shop-tikv-2", claim="c")
+    ]  # fmt: skip
+
+
 # --- PD's answers, in the shape that pd-server 8.5 gives -----------------------------------------
 
 
@@ -308,3 +319,13 @@ def pd_answers(
         "/pd/api/v1/health": json.dumps(health),
         "/pd/api/v1/stores/check": json.dumps({"count": len(stores), "stores": list(stores)}),
     }
+
+
+# --- what is made of them -------------------------------------------------------------------------
+
+
+def only(snapshot: Snapshot) -> Finding:
+    """The one finding; a failure tells all."""
+    found = diagnose(snapshot).findings
+    assert len(found) == 1, [f"{one.code}: {one.why}" for one in found]
+    return found[0]

@@ -11,25 +11,18 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from ci.cluster import Cluster
 from hooks import kube
 from hooks.doctor.scheduler import World, judge
-from hooks.kube.wire import Request
 from tests.cluster.conftest import WaitFor
+from tests.cluster.judged import NODES, SPACE, Obj, create, demanding, furnish
 
-Obj = dict[str, Any]
-
-NODES = 60
 CASES = 500
 AGREE = 0.99
-SPACE = "judge"
-ZONES = ("a", "b", "c")
 SEED = int(os.environ.get("HELM_TIDB_SEED", "20261120"))
 
 
@@ -50,14 +43,19 @@ def client(plane: Cluster) -> kube.Client:
     return kube.Client.connect("judge", kubeconfig=str(plane.kubeconfig), connections=8)
 
 
-def test_reasons_add_up_to_the_schedulers_own(client: kube.Client, wait_for: WaitFor) -> None:
+def test_reasons_add_up_to_the_schedulers_own(
+    client: kube.Client,
+    wait_for: WaitFor,
+    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
+) -> None:
     rng = random.Random(SEED)
-    _furnish(client, rng, wait_for)
-    pods = [_pod(f"case-{number}", rng) for number in range(CASES * 2)]
+    furnish(client, rng, wait_for)
+    pods = [demanding(f"case-{number}", rng) for number in range(CASES * 2)]
     expected = _pending_only(pods, _world(client))
     assert len(expected) >= CASES, f"only {len(expected)} of {len(pods)} pods can't be scheduled"
     chosen = dict(list(expected.items())[:CASES])
-    _create(client, [pod for pod in pods if kube.name(pod) in chosen])
+    create(client, [pod for pod in pods if kube.name(pod) in chosen])
 
     def said() -> dict[str, str]:
         return {
@@ -79,11 +77,14 @@ def test_reasons_add_up_to_the_schedulers_own(client: kube.Client, wait_for: Wai
         for name in sorted(chosen)
         if heard[name] != now[name]
     ]
-    print(
-        f"seed {SEED}: {CASES - len(wrong)} of {CASES} agree; {len(set(heard.values()))} distinct messages"
-    )
-    for line in wrong:
-        print(line)
+    record_property("agree", CASES - len(wrong))
+    with capsys.disabled():  # the number is for every run's log, and so are the cases that differ
+        print(
+            f"\nscheduler and doctor, seed {SEED}: {CASES - len(wrong)} of {CASES} agree; "
+            f"{len(set(heard.values()))} distinct messages",
+            *wrong,
+            sep="\n",
+        )
     phrases = {phrase for pod in pods for phrase in judge(pod, world).counts}
     assert len(phrases) >= 12, f"the cases are too much alike: only {sorted(phrases)}"
     assert len(wrong) <= CASES * (1 - AGREE), "\n".join(wrong)
@@ -94,7 +95,7 @@ def test_a_pod_goes_to_a_node_that_doctor_says_fits(client: kube.Client, wait_fo
     world = _world(client)
     verdicts = {
         kube.name(pod): (pod, judge(pod, world))
-        for pod in (_pod(f"fit-{n}", rng) for n in range(400))
+        for pod in (demanding(f"fit-{n}", rng) for n in range(400))
     }
     fitting = [
         (pod, verdict) for pod, verdict in verdicts.values() if verdict.fits and not verdict.refused
@@ -137,315 +138,3 @@ def _pending_only(pods: list[Obj], world: World) -> dict[str, str]:
     """Pods that can't be scheduled by doctor's word; if the scheduler finds a node for one, it is a wrong case."""
     found = {kube.name(pod): judge(pod, world).message() for pod in pods}
     return {name: message for name, message in found.items() if message}
-
-
-# --- the world -----------------------------------------------------------------------------------
-
-
-def _furnish(client: kube.Client, rng: random.Random, wait_for: WaitFor) -> None:
-    """Nodes of different kinds, pods that run on them, volumes and claims."""
-    client.create(
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": SPACE, "labels": {"team": "shop"}},
-        }
-    )
-    account = Request("GET", f"/api/v1/namespaces/{SPACE}/serviceaccounts/default")
-    wait_for(
-        lambda: client.transport.request(account, 5).status == 200, 30, "the namespace's account"
-    )
-    for number in range(NODES):
-        _vary_node(client, f"kwok-{number}", number, rng)
-    for name, mode in (
-        ("disks", "WaitForFirstConsumer"),
-        ("fast", "WaitForFirstConsumer"),
-        ("now", "Immediate"),
-    ):
-        client.create({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
-            "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": mode,
-        })  # fmt: skip
-    client.create({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "made"},
-        "provisioner": "example.com/nobody", "volumeBindingMode": "WaitForFirstConsumer",
-        "allowedTopologies": [{"matchLabelExpressions": [{"key": "zone", "values": ["a"]}]}],
-    })  # fmt: skip
-    for number in range(40):
-        _volume(
-            client,
-            f"pv-{number}",
-            f"kwok-{number % 25}",
-            ("disks", "fast")[number % 2],
-            10 + number,
-        )
-    for number in range(8):
-        _volume(client, f"held-{number}", f"kwok-{number}", "disks", 50, claim=f"held-{number}")
-        _claim(client, f"held-{number}", "disks", 20, volume=f"held-{number}")
-    for number in range(12):
-        _claim(
-            client,
-            f"open-{number}",
-            ("disks", "fast", "made", "gone", "now", "disks")[number % 6],
-            5 + 7 * number,
-        )
-    _claim(client, "huge", "disks", 5000)
-    _create(client, [_runner(f"runs-{number}", rng) for number in range(160)])
-    wait_for(lambda: len(_held(client)) == 8, 30, "8 claims bound", lambda: _held(client))
-    wait_for(lambda: len(_free(client)) == 40, 30, "40 volumes available", lambda: _free(client))
-
-
-def _held(client: kube.Client) -> list[str]:
-    claims = client.list(kube.CLAIM, SPACE)
-    return [kube.name(one) for one in claims if (one.get("status") or {}).get("phase") == "Bound"]
-
-
-def _free(client: kube.Client) -> list[str]:
-    volumes = client.list(kube.VOLUME)
-    return [kube.name(one) for one in volumes if one["status"].get("phase") == "Available"]
-
-
-def _vary_node(client: kube.Client, name: str, number: int, rng: random.Random) -> None:
-    labels: dict[str, str | None] = {
-        "zone": ZONES[number % 3] if number % 7 else None,
-        "size": str(number),
-    }
-    labels["disk"] = rng.choice(["ssd", "hdd", None])
-    taints = [{"key": "helm-tidb.io/kwok", "value": "true", "effect": "NoSchedule"}]
-    if number % 5 == 0:
-        taints.append(
-            {"key": "dedicated", "value": rng.choice(["db", "web"]), "effect": "NoSchedule"}
-        )
-    if number % 11 == 0:
-        taints.append({"key": "spot", "effect": "PreferNoSchedule"})
-    spec: Obj = {"taints": taints, "unschedulable": number % 9 == 0}
-    client.merge_patch(kube.NODE, name, {"metadata": {"labels": labels}, "spec": spec})
-    room = {"cpu": str(4 + number % 8), "memory": f"{8 + number}Gi", "pods": str(4 + number % 5),
-            "ephemeral-storage": "20Gi"}  # fmt: skip
-    if number % 4 == 0:
-        room["example.com/gpu"] = "2"
-    client.merge_patch(
-        kube.NODE, name, {"status": {"capacity": room, "allocatable": room}}, subresource="status"
-    )
-
-
-def _volume(
-    client: kube.Client, name: str, node: str, cls: str, size: int, claim: str = ""
-) -> None:
-    spec: Obj = {
-        "capacity": {"storage": f"{size}Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": cls,
-        "local": {"path": f"/mnt/{name}"}, "persistentVolumeReclaimPolicy": "Retain",
-        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
-            {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
-    }  # fmt: skip
-    if claim:
-        spec["claimRef"] = {"namespace": SPACE, "name": claim}
-    client.create(
-        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
-    )
-
-
-def _claim(client: kube.Client, name: str, cls: str, size: int, volume: str = "") -> None:
-    spec: Obj = {"accessModes": ["ReadWriteOnce"], "storageClassName": cls,
-                 "resources": {"requests": {"storage": f"{size}Gi"}}}  # fmt: skip
-    if volume:
-        spec["volumeName"] = volume
-    client.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                   "metadata": {"name": name, "namespace": SPACE}, "spec": spec})  # fmt: skip
-
-
-# --- pods ----------------------------------------------------------------------------------------
-
-APPS = ("db", "web", "cache", "batch")
-
-
-def _runner(name: str, rng: random.Random) -> Obj:
-    """A pod that is on a node already."""
-    pod = _bare(name, {"app": rng.choice(APPS)})
-    pod["spec"]["nodeName"] = f"kwok-{rng.randrange(NODES)}"
-    container = pod["spec"]["containers"][0]
-    container["resources"] = {
-        "requests": {
-            "cpu": rng.choice(["100m", "500m", "1"]),
-            "memory": rng.choice(["1Gi", "2500Mi"]),
-        }
-    }
-    if rng.random() < 0.2:
-        container["ports"] = [{"containerPort": 80, "hostPort": rng.choice([4000, 2379])}]
-    if rng.random() < 0.15:
-        pod["spec"]["affinity"] = {
-            "podAntiAffinity": _terms(rng, rng.choice(["zone", "kubernetes.io/hostname"]))
-        }
-    if rng.random() < 0.3:
-        pod["spec"]["initContainers"] = [_container("init", {"cpu": "1500m", "memory": "3Gi"})]
-    return pod
-
-
-def _pod(name: str, rng: random.Random) -> Obj:
-    """A pod with one to four demands, of which at least one is mostly too much."""
-    pod = _bare(name, {"app": rng.choice(APPS), "case": "true"})
-    spec = pod["spec"]
-    if rng.random() < 0.95:
-        spec["tolerations"] = [{"key": "helm-tidb.io/kwok", "operator": "Exists"}]
-    for demand in rng.sample(DEMANDS, rng.choice([1, 2, 2, 3, 3, 4])):
-        demand(pod, rng)
-    return pod
-
-
-def _cpu(pod: Obj, rng: random.Random) -> None:
-    pod["spec"]["containers"][0].setdefault("resources", {}).setdefault("requests", {})["cpu"] = (
-        rng.choice(["2", "3500m", "7", "9.5", "40"])
-    )
-
-
-def _memory(pod: Obj, rng: random.Random) -> None:
-    pod["spec"]["containers"][0].setdefault("resources", {}).setdefault("requests", {})[
-        "memory"
-    ] = rng.choice(["6Gi", "20G", "45Gi", "1Ti"])
-
-
-def _init(pod: Obj, rng: random.Random) -> None:
-    sidecar = _container("side", {"cpu": rng.choice(["1", "3"])})
-    sidecar["restartPolicy"] = "Always"
-    pod["spec"]["initContainers"] = [
-        _container("first", {"cpu": "5"}),
-        sidecar,
-        _container("next", {"memory": "30Gi"}),
-    ]
-
-
-def _scratch(pod: Obj, rng: random.Random) -> None:
-    asked = {"ephemeral-storage": rng.choice(["15Gi", "30Gi"]), "example.com/gpu": "1"}
-    container = pod["spec"]["containers"][0]
-    container.setdefault("resources", {}).setdefault("requests", {}).update(asked)
-    container["resources"]["limits"] = {"example.com/gpu": "1"}
-
-
-def _port(pod: Obj, rng: random.Random) -> None:
-    pod["spec"]["containers"][0]["ports"] = [
-        {"containerPort": 80, "hostPort": rng.choice([4000, 2379])}
-    ]
-
-
-def _select(pod: Obj, rng: random.Random) -> None:
-    pod["spec"]["nodeSelector"] = rng.choice(
-        [{"disk": "ssd"}, {"zone": "a"}, {"zone": "z"}, {"disk": "hdd", "zone": "b"}]
-    )
-
-
-def _node_affinity(pod: Obj, rng: random.Random) -> None:
-    expression = rng.choice([
-        {"key": "size", "operator": "Gt", "values": ["30"]},
-        {"key": "size", "operator": "Lt", "values": ["5"]},
-        {"key": "disk", "operator": "DoesNotExist"},
-        {"key": "zone", "operator": "NotIn", "values": ["a", "b"]},
-        {"key": "zone", "operator": "In", "values": ["nowhere"]},
-    ])  # fmt: skip
-    term: Obj = {"matchExpressions": [expression]}
-    if rng.random() < 0.3:
-        field = {
-            "key": "metadata.name",
-            "operator": "In",
-            "values": [f"kwok-{rng.randrange(NODES)}"],
-        }
-        term = {"matchFields": [field]}
-    affinity = pod["spec"].setdefault("affinity", {})
-    affinity["nodeAffinity"] = {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
-    }
-
-
-def _tolerate(pod: Obj, rng: random.Random) -> None:
-    pod["spec"].setdefault("tolerations", []).append(
-        {
-            "key": "dedicated",
-            "operator": "Equal",
-            "value": rng.choice(["db", "web"]),
-            "effect": "NoSchedule",
-        }
-    )
-
-
-def _claims(pod: Obj, rng: random.Random) -> None:
-    names = [
-        f"open-{rng.randrange(12)}",
-        f"held-{rng.randrange(8)}",
-        rng.choice(["huge", "missing", "open-5", "open-6"]),
-        f"open-{rng.randrange(12)}",
-    ]
-    chosen = rng.sample(sorted(set(names)), rng.choice([1, 1, 2]))
-    pod["spec"]["volumes"] = [
-        {"name": f"v{n}", "persistentVolumeClaim": {"claimName": c}} for n, c in enumerate(chosen)
-    ]
-
-
-def _spread(pod: Obj, rng: random.Random) -> None:
-    constraint: Obj = {
-        "maxSkew": 1,
-        "topologyKey": rng.choice(["zone", "kubernetes.io/hostname", "rack"]),
-        "whenUnsatisfiable": "DoNotSchedule",
-        "labelSelector": {"matchLabels": {"app": pod["metadata"]["labels"]["app"]}},
-    }
-    if rng.random() < 0.3:
-        constraint["minDomains"] = 5
-    if rng.random() < 0.3:
-        constraint["nodeTaintsPolicy"] = "Honor"
-    pod["spec"]["topologySpreadConstraints"] = [constraint]
-
-
-def _near(pod: Obj, rng: random.Random) -> None:
-    pod["spec"].setdefault("affinity", {})["podAffinity"] = _terms(
-        rng, rng.choice(["zone", "kubernetes.io/hostname"])
-    )
-
-
-def _apart(pod: Obj, rng: random.Random) -> None:
-    pod["spec"].setdefault("affinity", {})["podAntiAffinity"] = _terms(
-        rng, rng.choice(["zone", "kubernetes.io/hostname"])
-    )
-
-
-def _terms(rng: random.Random, key: str) -> Obj:
-    term: Obj = {
-        "topologyKey": key,
-        "labelSelector": {"matchLabels": {"app": rng.choice([*APPS, "nobody"])}},
-    }
-    if rng.random() < 0.3:
-        term["namespaceSelector"] = rng.choice(
-            [{}, {"matchLabels": {"team": "shop"}}, {"matchLabels": {"team": "x"}}]
-        )
-    return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
-
-
-DEMANDS = (
-    _cpu,
-    _memory,
-    _init,
-    _scratch,
-    _port,
-    _select,
-    _node_affinity,
-    _tolerate,
-    _claims,
-    _claims,
-    _spread,
-    _near,
-    _apart,
-)
-
-
-def _bare(name: str, labels: dict[str, str]) -> Obj:
-    return {
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": SPACE, "labels": labels},
-        "spec": {"containers": [_container("main", {})], "automountServiceAccountToken": False},
-    }  # fmt: skip
-
-
-def _container(name: str, requests: dict[str, str]) -> Obj:
-    return {"name": name, "image": "none", "resources": {"requests": requests}}
-
-
-def _create(client: kube.Client, objects: list[Obj]) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(client.create, objects))

@@ -8,7 +8,8 @@
 for TLS.
 """
 
-from hooks.pd.client import Clock, Pd, require_cluster
+from hooks.pd.asking import Clock
+from hooks.pd.client import Pd, require_cluster
 from hooks.pd.errors import (
     PdAnswerError,
     PdError,

@@ -17,6 +17,7 @@ import pymysql
 
 from ci import tools
 from ci.cluster import Cluster, node
+from schema.names import VOLUME_LABEL
 from tests.cluster.kube import Kubectl, Object
 
 CHART = Path(__file__).resolve().parents[2] / "chart"
@@ -204,6 +205,15 @@ def forget_cluster_wide(kube: Kubectl) -> None:
     kube.run(
         "delete", "storageclass", "-l", f"app.kubernetes.io/instance={NAME}", "--ignore-not-found"
     )
+
+
+def forget_volumes(kube: Kubectl) -> None:
+    """Delete every TidbVolume and its PVs, finalizers first: for when nobody is left to take them off."""
+    for kind, which in (("pv", ("-l", VOLUME_LABEL)), ("tidbvolumes", ())):
+        for obj in kube.all(kind, *which):
+            name = obj["metadata"]["name"]
+            kube.run("patch", kind, name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
+            kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")
 
 
 @contextmanager

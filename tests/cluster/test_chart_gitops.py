@@ -20,6 +20,7 @@ from tests.cluster.release import (
     NAME,
     Release,
     forget_cluster_wide,
+    forget_volumes,
     local_volumes,
     merged,
     sql_answers,
@@ -102,6 +103,11 @@ class Application:
     def delete(self) -> None:
         name = ("application", self.kube.namespace, "--ignore-not-found")
         self.kube.cluster.kubectl("-n", argocd.NAMESPACE, "delete", *name)
+        # A hook of the sync that was under way keeps Argo CD's finalizer, and with it the namespace.
+        for job in self.kube.all("jobs"):
+            if job["metadata"].get("finalizers"):
+                held, patch = job["metadata"]["name"], '-p={"metadata":{"finalizers":null}}'
+                self.kube.run("patch", "job", held, "--type=merge", patch)
 
     def get(self) -> Object:
         text = self.kube.cluster.kubectl(
@@ -192,6 +198,7 @@ def application(fresh_disks: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator
     yield made
     made.delete()
     forget_cluster_wide(kube)
+    forget_volumes(kube)
     if started:
         argocd.stop(fresh_disks)
 

@@ -18,7 +18,7 @@ from ci.cluster import Cluster, faults
 from tests.cluster.conftest import KUBE, WaitFor
 from tests.cluster.database import AFTER, Database, values
 from tests.cluster.kube import Kubectl
-from tests.cluster.release import CHART, NAME, Release, merged
+from tests.cluster.release import CHART, NAME, Release, forget_volumes, merged
 
 CLASS = "failover-test"
 # The five minutes in the long version.
@@ -43,11 +43,7 @@ def running(
     faults.mend(cluster)
     release.helm("uninstall", NAME, "--ignore-not-found", "--no-hooks")
     kube.run("delete", "namespace", kube.namespace, "--wait=false")
-    for kind in ("pv", "tidbvolumes"):
-        for item in kube.all(kind):
-            name = item["metadata"]["name"]
-            kube.run("patch", kind, name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
-            kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")
+    forget_volumes(kube)
 
 
 @pytest.fixture

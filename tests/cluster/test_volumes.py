@@ -23,6 +23,7 @@ from schema import names
 from tests.chart.helm import template
 from tests.cluster.conftest import KUBE, WaitFor
 from tests.cluster.kube import Kubectl, Object
+from tests.cluster.release import forget_volumes
 
 CLASS = "volumes-test"
 PARTS = ("disk-agent", "volumes", "disk-scan")
@@ -105,12 +106,7 @@ def _component(obj: Object) -> str:
 def _remove(kube: Kubectl, objects: list[Object]) -> None:
     """Everything cluster-scoped that this module made, finalizers first: nobody is left to take them off."""
     kube.run("delete", "deploy/d-volumes", "ds/d-disk-agent", "--wait=true")
-    for kind in ("pv", "tidbvolumes"):
-        for obj in kube.all(kind, *(["-l", names.VOLUME_LABEL] if kind == "pv" else [])):
-            name = obj["metadata"]["name"]
-            patch = '{"metadata":{"finalizers":null}}'
-            kube.run("patch", kind, name, "--type=merge", "-p", patch)
-            kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")
+    forget_volumes(kube)
     kube.run("delete", "namespace", kube.namespace, "--wait=false")
     for o in objects:
         if "namespace" not in o["metadata"]:

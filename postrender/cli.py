@@ -215,6 +215,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _lock(args: argparse.Namespace) -> int:
     from postrender import lock
+    from postrender.report import write_whole
 
     collector = lock.ImageCollector()
     Pass(lambda _: [collector]).run(_stdin())  # type: ignore[list-item]
@@ -226,7 +227,7 @@ def _lock(args: argparse.Namespace) -> int:
         _write(body.encode())
         return Exit.DONE
     try:
-        args.output.write_text(body, "utf-8")
+        write_whole(args.output, body)
     except OSError as error:
         raise OutputError(f"{args.output}: can't be written: {error.strerror}") from error
     _say(f"{args.output}: {plural(len(collector.images), 'image')}")
@@ -296,7 +297,7 @@ def _variable(name: str) -> Path | None:
 
 
 def _stdin() -> bytes:
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise ConfigError("reads manifests on stdin: helm template … | tidb-postrender")
     return sys.stdin.buffer.read()
 
@@ -310,6 +311,8 @@ def _file(path: Path) -> bytes:
 
 def _write(output: bytes) -> None:
     """All of it, once everything is decided. A reader that went away is an error: what it read is not a release."""
+    if sys.stdout is None:
+        raise OutputError("stdout can't be written: it is closed")
     try:
         sys.stdout.buffer.write(output)
         sys.stdout.buffer.flush()
@@ -325,12 +328,9 @@ def _explain(done: Pass) -> None:
     _say(reports.summary(done, None))
     refusals = done.findings.of(Severity.REFUSAL)
     for item in refusals[:_SHOWN]:
-        print(f"  - {item}", file=sys.stderr)
+        _tell(f"  - {item}")
     if len(refusals) > _SHOWN:
-        print(
-            f"  … and {len(refusals) - _SHOWN} more: all are in the report (--report FILE.md)",
-            file=sys.stderr,
-        )
+        _tell(f"  … and {len(refusals) - _SHOWN} more: all are in the report (--report FILE.md)")
 
 
 def _refusal_comment(done: Pass) -> bytes:
@@ -343,4 +343,9 @@ def _refusal_comment(done: Pass) -> bytes:
 
 
 def _say(text: str) -> None:
-    print(f"tidb-postrender: {text}", file=sys.stderr)
+    _tell(f"tidb-postrender: {text}")
+
+
+def _tell(line: str) -> None:
+    if sys.stderr is not None:  # print would take None for stdout, where manifests go
+        print(line, file=sys.stderr)

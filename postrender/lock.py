@@ -50,8 +50,10 @@ def read_list(path: Path) -> dict[str, str]:
         return images
     try:
         lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: can't be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason}") from error
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         words = re.sub(r"#.*", "", line).split()

@@ -271,20 +271,28 @@ def _refused(chunk: Chunk, event: Any, problem: str, remedy: str = "") -> Stream
 
 
 def _unreadable(chunk: Chunk, error: yaml.MarkedYAMLError) -> StreamError:
-    mark = error.problem_mark or error.context_mark
     problem = " ".join(part for part in (error.problem, error.context) if part)
-    line, column = (mark.line, mark.column) if mark else (0, 0)
-    remedy = ""
     lines = chunk.text.splitlines()
-    shown = lines[line] if line < len(lines) else ""
-    if problem == "did not find expected <document start>":
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    if not "".join(lines[line:]).strip():
+        # What never ends is noticed behind the text. Its start is the place to mend, else the text's end.
+        start = error.context_mark
+        if start and "".join(lines[start.line :]).strip():
+            line, column = start.line, start.column
+        else:
+            line = max((n for n, each in enumerate(lines) if each.strip()), default=0)
+            column = len(lines[line].rstrip()) if lines else 0
+    shown = lines[line] if lines else ""
+    remedy = ""
+    if any("\ufeff" in each for each in lines[: line + 1]):
+        remedy = "a byte order mark stands before this: only the first character of a stream may be one; remove it"
+    elif shown.lstrip().startswith("%"):
+        remedy = "a directive may only stand before the first document of a stream"
+    elif problem == "did not find expected <document start>":
         remedy = "Helm and kubectl drop what follows '...': put a line '---' before it"
     elif "\t" in shown[: column + 1]:
         remedy = "a tab can't indent YAML: use spaces"
-    elif "\ufeff" in shown:
-        remedy = "a byte order mark stands here: only the first character of a stream may be one; remove it"
-    elif shown.lstrip().startswith("%"):
-        remedy = "a directive may only stand before the first document of a stream"
     return _error(chunk, line, column, f"no YAML: {problem}", remedy)
 
 

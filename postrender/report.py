@@ -54,26 +54,26 @@ def summary(done: Pass, error: PostrenderError | None) -> str:
 
 
 def write(path: Path, done: Pass, error: PostrenderError | None) -> None:
-    """Write the report in the form that the path's extension names, whole or not at all. Raises OutputError."""
-    body = FORMS[path.suffix](done, error)
+    """Write the report in the form that the path's extension names. Raises OutputError."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False
-        ) as file:
-            try:
-                file.write(body)
-                file.flush()
-                os.chmod(
-                    file.name, 0o644
-                )  # what an ordinary file would be: CI's next step reads it
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        write_whole(path, FORMS[path.suffix](done, error))
     except OSError as problem:
         raise OutputError(
             f"the report {path} can't be written: {problem.strerror}; nothing was released"
         ) from problem
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all; what stood there before stays until then. Raises OSError."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.chmod(file.name, 0o644)  # as an ordinary file: CI's next step reads it
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def as_json(done: Pass, error: PostrenderError | None) -> str:

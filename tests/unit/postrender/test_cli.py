@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
 from hooks import engine
 from postrender import cli, config
+from tests.unit.postrender.command import BAD, BARE, GOOD, HALF, ROOT, report, run
 from tests.unit.postrender.release import pod
-
-ROOT = Path(cli.__file__).parent.parent
-GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
-HALF = pod("      - {name: c, image: x:1, resources: {limits: {cpu: 1, memory: 1Gi}}}\n")
-BARE = "# Source: t/a.yaml\n" + pod("      - {name: c, image: x:1}\n")
-BAD = GOOD + "---\n# Source: t/b.yaml\na: [\n"
-
-
-def run(
-    *arguments: str, stdin: str = "", cwd: Path = ROOT, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """One command in this process, with streams of its own; a process each would take most of the suite's time."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (cli.CONFIG_VARIABLE, cli.REPORT_VARIABLE):
-            patch.delenv(name, raising=False)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        patch.chdir(cwd)
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
-        try:
-            code = cli.main(arguments)
-        except SystemExit as left:  # argparse, for --help and for a wrong command line
-            code = int(left.code or 0)
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
-    return subprocess.CompletedProcess(arguments, code, *texts)
-
-
-def report(path: Path) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(path.read_text())
-    jsonschema.Draft7Validator(config.schema_of("postrender.report.schema.yaml")).validate(body)
-    return body
 
 
 def test_exit_codes_are_the_projects() -> None:
@@ -109,33 +73,6 @@ def test_a_refusals_comment_cannot_be_escaped_from() -> None:
     assert all(line.startswith("# ") for line in done.stdout.splitlines())
 
 
-def test_bad_input_leaves_nothing(tmp_path: Path) -> None:
-    done = run("--report", str(tmp_path / "r.json"), stdin=BAD)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(
-        "tidb-postrender: error: document 2 (t/b.yaml), line 7, column 1: no YAML: did not find"
-    )
-    body = report(tmp_path / "r.json")
-    assert body["verdict"] == "error"
-    assert (body["error"]["document"], body["error"]["line"]) == (2, 7)
-    assert body["error"]["message"].startswith("no YAML: did not find expected node content")
-
-
-@pytest.mark.parametrize("data", [b"", b"\x00\x01", b"\xff\xfe", b"[" * 100_000, b"a: \xff"])
-def test_no_input_makes_a_partial_output(data: bytes) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "postrender"],
-        input=data,
-        capture_output=True,
-        cwd=ROOT,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.startswith(b"tidb-postrender: error: ")
-    assert b"Traceback" not in done.stderr
-
-
 def test_warnings_go_to_stderr_and_let_the_stream_through() -> None:
     done = run(stdin=HALF.replace("x:1", "x:latest"))
     assert done.returncode == 0
@@ -176,9 +113,9 @@ def test_the_report_as_markdown_and_sarif(tmp_path: Path) -> None:
 def test_an_error_in_markdown_and_sarif(tmp_path: Path) -> None:
     for name in ("r.md", "r.sarif"):
         assert run("--report", str(tmp_path / name), stdin=BAD).returncode == 1
-    assert "document 2 (t/b.yaml), line 7" in (tmp_path / "r.md").read_text()
+    assert "document 2 (t/b.yaml), line 6" in (tmp_path / "r.md").read_text()
     result = json.loads((tmp_path / "r.sarif").read_text())["runs"][0]["results"][0]
-    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 7}
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 6}
 
 
 def test_a_report_that_cannot_be_written_keeps_the_stream_back(tmp_path: Path) -> None:
@@ -221,22 +158,6 @@ def test_two_configurations_are_one_too_many(tmp_path: Path) -> None:
     assert "two configurations, c.yaml and the function's own: give one" in done.stderr
 
 
-def test_a_closed_stdout_is_an_error() -> None:
-    stream = GOOD + "data: {a: " + "x" * 1_000_000 + "}\n"
-    program = subprocess.Popen(
-        [sys.executable, "-m", "postrender"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ROOT,
-    )
-    assert program.stdout
-    program.stdout.close()
-    _, said = program.communicate(stream.encode(), timeout=60)
-    assert program.returncode == 1
-    assert said == b"tidb-postrender: error: stdout can't be written: Broken pipe\n"
-
-
 def test_check_names_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(GOOD)
     (tmp_path / "b.yaml").write_text(BARE)
@@ -267,7 +188,7 @@ def test_check_of_bad_input_and_of_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(BAD)
     done = run("check", "a.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("tidb-postrender: error: a.yaml: document 2 (t/b.yaml), line 7")
+    assert done.stderr.startswith("tidb-postrender: error: a.yaml: document 2 (t/b.yaml), line 6")
     run("check", "a.yaml", "--report", "r.sarif", cwd=tmp_path)
     place = json.loads((tmp_path / "r.sarif").read_text())["runs"][0]["results"][0]["locations"][0]
     assert place["physicalLocation"]["artifactLocation"] == {"uri": "a.yaml"}
@@ -309,6 +230,13 @@ def test_lock_writes_what_the_list_knows(tmp_path: Path) -> None:
     done = run("lock", stdin=HALF)
     assert (done.returncode, done.stdout) == (1, "")
     assert "no digest is known for\n  docker.io/library/x:1\n" in done.stderr
+    done = run("lock", "--digests", "none", stdin=HALF, cwd=tmp_path)
+    assert done.stderr == "tidb-postrender: error: none: can't be read: No such file or directory\n"
+    done = run("lock", "--digests", "list", "--output", "no/lock.yaml", stdin=HALF, cwd=tmp_path)
+    assert (
+        done.stderr
+        == "tidb-postrender: error: no/lock.yaml: can't be written: No such file or directory\n"
+    )
     done = run("lock", stdin=HALF.replace("x:1", "'x y'"))
     assert "spec.template.spec.containers[c].image: 'x y' is no image reference" in done.stderr
 

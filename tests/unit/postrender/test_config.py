@@ -78,7 +78,7 @@ def test_a_rule_is_turned_off_and_another_told_what_to_do(tmp_path: Path) -> Non
     [
         ("", "FILE: the input is empty"),
         ("- a\n", "FILE: has to start with apiVersion: helm-tidb.io/v1 and kind: PostRender"),
-        ("a: [\n", "FILE: line 2, column 1: no YAML: did not find expected node content"),
+        ("a: [\n", "FILE: line 1, column 5: no YAML: did not find expected node content"),
         (HEAD + "kind: X\n", "FILE: line 3, column 1: duplicate key 'kind'"),
         (
             "apiVersion: v1\nkind: X\n",

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from postrender.engine import Pass
 from postrender.errors import OutputError, PostrenderError, StreamError
@@ -161,8 +162,11 @@ def as_markdown(done: Pass, error: PostrenderError | None) -> str:
 
 def as_sarif(done: Pass, error: PostrenderError | None) -> str:
     """SARIF 2.1.0. Changes are left out: they are no problem of the manifests once they are made."""
+    from postrender.config import RULES
+
     shown = [item for item in done.findings.items if item.severity in _SARIF_LEVELS]
-    rules = dict.fromkeys(f"{item.rule}/{item.code}" for item in shown)
+    summaries = {rule.name: rule.summary for rule in RULES}
+    rules = {f"{item.rule}/{item.code}": summaries.get(item.rule, item.rule) for item in shown}
     results = [
         {
             "ruleId": f"{item.rule}/{item.code}",
@@ -173,7 +177,7 @@ def as_sarif(done: Pass, error: PostrenderError | None) -> str:
         for item in shown
     ]
     if error:
-        rules["input"] = None
+        rules["input"] = "what is no release, or can't be read"
         line, name = 0, "stdin"
         if isinstance(error, StreamError):
             line, name = error.line, error.input_name or name
@@ -185,7 +189,8 @@ def as_sarif(done: Pass, error: PostrenderError | None) -> str:
                 "locations": [_location(name, line, None)],
             }
         )
-    driver = {"name": "tidb-postrender", "rules": [{"id": rule} for rule in rules]}
+    described = [{"id": rule, "shortDescription": {"text": it}} for rule, it in rules.items()]
+    driver = {"name": "tidb-postrender", "rules": described}
     log = {
         "$schema": _SARIF_SCHEMA,
         "version": "2.1.0",
@@ -198,7 +203,7 @@ FORMS = {".json": as_json, ".md": as_markdown, ".sarif": as_sarif}
 
 
 def _location(name: str, line: int, item: Finding | None) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": {"uri": name}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(name)}}
     if line:
         physical["region"] = {"startLine": line}
     location: dict[str, Any] = {"physicalLocation": physical}

@@ -13,6 +13,7 @@ import yaml
 
 from hooks import engine
 from postrender import cli, config
+from postrender.rules.guaranteed import Guaranteed
 from tests.unit.postrender.command import BAD, BARE, GOOD, HALF, ROOT, report, run
 from tests.unit.postrender.release import pod
 
@@ -107,7 +108,9 @@ def test_the_report_as_markdown_and_sarif(tmp_path: Path) -> None:
     result = log["runs"][0]["results"][0]
     assert (result["ruleId"], result["level"]) == ("guaranteed/absent", "error")
     assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 2}
-    assert log["runs"][0]["tool"]["driver"]["rules"] == [{"id": "guaranteed/absent"}]
+    assert log["runs"][0]["tool"]["driver"]["rules"] == [
+        {"id": "guaranteed/absent", "shortDescription": {"text": Guaranteed.summary}}
+    ]
 
 
 def test_an_error_in_markdown_and_sarif(tmp_path: Path) -> None:
@@ -207,6 +210,13 @@ def test_a_wrong_configuration_is_in_the_report_too(tmp_path: Path) -> None:
     assert report(tmp_path / "r.json")["error"] == {
         "message": "c.yaml: kind: is 'X', has to be PostRender"
     }
+
+
+def test_a_file_with_blanks_in_its_name_is_a_uri_in_sarif(tmp_path: Path) -> None:
+    (tmp_path / "a b.yaml").write_text(BARE)
+    run("check", "a b.yaml", "--report", "r.sarif", cwd=tmp_path)
+    place = json.loads((tmp_path / "r.sarif").read_text())["runs"][0]["results"][0]["locations"][0]
+    assert place["physicalLocation"]["artifactLocation"] == {"uri": "a%20b.yaml"}
 
 
 def test_check_sees_files_as_one_release(tmp_path: Path) -> None:

@@ -152,9 +152,15 @@ def _stale_packages(
 
 
 def _add_files(family: Family, target: Path, toolchain: go.Go) -> None:
-    """What goes with the binaries: links, the module's own scripts and manifests, C programs, the plugin's face."""
+    """What goes with the binaries: links, the module's own scripts and manifests, what the binaries print, C programs,
+    the plugin's face.
+    """
     for name, binary in family.links.items():
         (target / "bin" / name).symlink_to(binary)
+    for name, (binary, *arguments) in family.makes.items():
+        environment = go.environment(toolchain, cgo=False)
+        command = [str(target / "bin" / binary), *arguments]
+        (target / name).write_text(_run(family, command, environment))
     if family.files or family.c_programs:
         module = _module_folder(family, toolchain)
         for name, sources in family.files.items():

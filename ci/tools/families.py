@@ -19,6 +19,7 @@ class Family:
     `binaries`: file in the built folder → Go package ("." is the family's own main.go).
     `links`: further names of a binary that acts by the name it is called by → that binary.
     `files`: file in the built folder → the module's files that make it, joined as YAML documents if there are several.
+    `makes`: file in the built folder → what prints it: one of `binaries`, and its arguments.
     `tools`: name for `tools.path` → path in the built folder (default: all in bin/).
     `stamp`: linker's -X, with {version} (as in go.mod, "v1.36.3") and {number} ("1.36.3").
     """
@@ -29,6 +30,7 @@ class Family:
     stamp: str = ""
     links: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    makes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     c_programs: dict[str, str] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     tags: str = ""
@@ -69,6 +71,7 @@ class Family:
         """All of this entry that changes what is built, as text for a cache key."""
         return repr((
             self.binaries, self.linker_flags, self.links, self.files, self.c_programs, self.tools, self.tags, self.cgo,
+            *([self.makes] if self.makes else []),
         ))  # fmt: skip
 
     @cached_property
@@ -89,6 +92,7 @@ _KUBE = (
 _CNI = "github.com/containernetworking/plugins/plugins"
 _CONTAINERD = "github.com/containerd/containerd/v2"
 _ARGOCD = ("argocd", "argocd-application-controller", "argocd-repo-server")
+_FLUX = "github.com/fluxcd/helm-controller/api"
 _KWOK_STAGES = "kustomize/stage"
 
 # In the order in which a cluster needs them: whoever builds all can start to work with the first ones.
@@ -213,6 +217,17 @@ FAMILIES: dict[str, Family] = {
             },
             tools={name: f"bin/{name}" for name in _ARGOCD} | {"argocd-crds": "crds.yaml"},
             cold_seconds=240,
+        ),
+        Family(
+            "flux",
+            _FLUX,
+            {"controller-gen": "sigs.k8s.io/controller-tools/cmd/controller-gen"},
+            # Flux's module carries its API as Go types; its releases make the CRD of them in this way.
+            makes={
+                "crds.yaml": ("controller-gen", "crd", f"paths={_FLUX}/v2", "output:crd:stdout")
+            },
+            tools={"flux-crds": "crds.yaml"},
+            cold_seconds=60,
         ),
     )
 }

@@ -22,6 +22,9 @@ from postrender.writer import Writer
 # From a KRM function's own configuration (None: there is none) to the rules to apply.
 RulesFor = Callable[["Mapping | None"], Sequence[Rule]]
 
+_EVERY = "every document of the stream has to be an object with apiVersion and kind"
+_ALONE = "put all objects into its items, or give the objects themselves, without a ResourceList"
+
 
 @dataclass(slots=True)
 class Pass:
@@ -52,12 +55,13 @@ class Pass:
             limit = MAX_STREAM if "ResourceList" in chunk.text else MAX_DOCUMENT
             content = self._reader.read(chunk, limit=limit)
             root = content.root
+            if self.documents > 1 and (krm.is_resource_list(root) or (self.door == "krm" and root)):
+                raise _bad(chunk, "a ResourceList has to be the only document", _ALONE)
             if krm.is_resource_list(root):
-                if chunk.number > 1:
-                    raise _bad(chunk, "a ResourceList stands behind other documents")
                 self.door = "krm"
-                return self._resource_list(mapping(root), content, chunk, input_name)
-            out.append(self._document(chunk, content, input_name))
+                out.append(self._resource_list(mapping(root), content, chunk, input_name))
+            else:
+                out.append(self._document(chunk, content, input_name))
         return "".join(out).encode()
 
     def finish(self) -> None:
@@ -81,7 +85,8 @@ class Pass:
         line = chunk.line + chunk.text.count("\n", 0, content.start) + 1
         changed = False
         first = len(self.findings.items)
-        for item in _objects(root, chunk):
+        objects = _objects(root, chunk)
+        for item in objects:
             manifest = Manifest(
                 item,
                 self.findings,
@@ -92,7 +97,8 @@ class Pass:
             )
             self._visit(manifest)
             changed |= manifest.changed
-        if self.locating and item is root:  # not for what a List holds: its paths start elsewhere
+        # Not for what a list holds: its paths start elsewhere.
+        if self.locating and objects and objects[0] is root:
             self._locate(chunk, first)
         if not changed:
             return chunk.text
@@ -131,21 +137,20 @@ class Pass:
             )
         return body
 
-    def _resource_list(
-        self, root: Mapping, content: Content, chunk: Chunk, input_name: str
-    ) -> bytes:
+    def _resource_list(self, root: Mapping, content: Content, chunk: Chunk, input_name: str) -> str:
         _refuse_foreign_tag(content, chunk)
         for number, item in enumerate(sequence(root.get("items")), 1):
-            if not isinstance(item, dict):
-                raise _bad(chunk, f"item {number} of the ResourceList is no object")
-            source = krm.source(item)
-            manifest = Manifest(
-                item, self.findings, input_name=input_name, source=source, document=number
-            )
-            self._visit(manifest, root)
-            self.changed += manifest.changed
+            changed = False
+            for body in _item_objects(item, f"item {number} of the ResourceList", chunk):
+                source = krm.source(mapping(item))
+                manifest = Manifest(
+                    body, self.findings, input_name=input_name, source=source, document=number
+                )
+                self._visit(manifest, root)
+                changed |= manifest.changed
+            self.changed += changed
         self._close_function(root)
-        return self._checked(root, chunk).encode()
+        return self._checked(root, chunk)
 
     def _close_function(self, root: Mapping) -> None:
         """Fill the results, which have to say what only the whole release shows as well."""
@@ -175,18 +180,33 @@ def _refuse_foreign_tag(content: Content, chunk: Chunk) -> None:
         )
 
 
-def _objects(root: Mapping, chunk: Chunk) -> list[Mapping]:
-    """The object itself, or what a `kind: List` holds."""
+def _objects(root: Mapping, chunk: Chunk, what: str = "the document") -> list[Mapping]:
+    """The object itself, or what a list of objects holds.
+
+    Helm and kubectl take everything with `items` for a list, whatever its kind (`List`, `DeploymentList`; source:
+    k8s.io/apimachinery, unstructured/helpers.go).
+    """
     for name in ("apiVersion", "kind"):
         if not text(root.get(name)):
-            raise _bad(chunk, f"the document is no Kubernetes object: it has no {name}")
-    if root["kind"] != "List" or root["apiVersion"] != "v1":
+            raise _bad(chunk, f"{what} is no Kubernetes object: it has no {name}")
+    items = root.get("items")
+    if not isinstance(items, list):
         return [root]
-    items: list[Value] = sequence(root.get("items"))
-    return [found for item in items if isinstance(item, dict) for found in _objects(item, chunk)]
+    kind = text(root["kind"])
+    return [
+        found
+        for number, item in enumerate(items, 1)
+        for found in _item_objects(item, f"item {number} of the {kind}", chunk)
+    ]
 
 
-def _bad(chunk: Chunk, problem: str) -> StreamError:
+def _item_objects(item: Value, what: str, chunk: Chunk) -> list[Mapping]:
+    if not isinstance(item, dict):
+        raise _bad(chunk, f"{what} is no object")
+    return _objects(item, chunk, what)
+
+
+def _bad(chunk: Chunk, problem: str, remedy: str = _EVERY) -> StreamError:
     first = next(
         (
             (number, line)
@@ -201,5 +221,5 @@ def _bad(chunk: Chunk, problem: str) -> StreamError:
         line=chunk.line + first[0] + 1,
         excerpt=first[1].rstrip("\r"),
         source=chunk.source,
-        remedy="every document of the stream has to be an object with apiVersion and kind",
+        remedy=remedy,
     )

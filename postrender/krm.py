@@ -7,7 +7,7 @@ an exec or container function; any other caller that knows the specification doe
 from __future__ import annotations
 
 from postrender.findings import Finding, Findings, Severity
-from postrender.values import Mapping, Token, Value, dig, text
+from postrender.values import Mapping, Value, dig, text
 from schema import quantity
 
 _SEVERITIES = {
@@ -73,5 +73,5 @@ def _result(item: Finding) -> Value:
             place["proposedValue"] = str(item.after)
         result["field"] = place
     if subject.source:
-        result["file"] = {"path": subject.source, "index": Token(str(subject.document - 1))}
+        result["file"] = {"path": subject.source}
     return result

@@ -174,6 +174,22 @@ def test_check_names_file_and_line(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_check_of_a_list_without_items() -> None:
+    done = run("check", stdin=f"apiVersion: v1\nkind: List\nitems: []\n---\n{GOOD}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("nothing to change in 2 documents")
+
+
+def test_a_resource_list_is_checked_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\n"
+    )
+    (tmp_path / "b.yaml").write_text(BARE)
+    done = run("check", "a.yaml", "b.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "b.yaml: document 1 (t/a.yaml), line 2: a ResourceList has to be the only" in done.stderr
+
+
 def test_check_can_fail_on_what_would_change() -> None:
     done = run("check", stdin=HALF)
     assert (done.returncode, done.stdout) == (

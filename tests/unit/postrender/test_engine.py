@@ -174,7 +174,21 @@ def test_a_long_trail_of_line_breaks_keeps_its_value() -> None:
         (
             CONFIG_MAP
             + "---\napiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\n",
-            "a ResourceList stands behind other documents",
+            "document 2, line 5: a ResourceList has to be the only document",
+        ),
+        (
+            "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\n---\n"
+            + CONFIG_MAP,
+            "document 2, line 5: a ResourceList has to be the only document\n     5 | apiVersion: v1\n"
+            "put all objects into its items, or give the objects themselves",
+        ),
+        (
+            "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: X}, x]\n",
+            "item 2 of the List is no object",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: DeploymentList\nitems: [{metadata: {name: a}}]\n",
+            "item 1 of the DeploymentList is no Kubernetes object: it has no apiVersion",
         ),
         (
             "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: [1]\n",
@@ -217,7 +231,7 @@ def passed(stream: str) -> Mapping:
 
 
 def krm(stream: str) -> tuple[Pass, dict[str, object]]:
-    done = Pass(lambda body: config.of_function(body) if body else [])
+    done = Pass(lambda body: config.of_function(body) if body else config.rules({}, Path()))
     value = read(done.run(stream.encode()).decode())
     assert isinstance(value, dict)
     done.finish()
@@ -242,7 +256,7 @@ def test_a_function_brings_its_configuration_and_gets_results() -> None:
         "severity": "info",
         "resourceRef": {"apiVersion": "v1", "kind": "ConfigMap", "name": "a"},
         "field": {"path": "metadata.labels.team", "proposedValue": "db"},
-        "file": {"path": "a.yaml", "index": ("token", "0")},
+        "file": {"path": "a.yaml"},
     }
 
 
@@ -268,6 +282,17 @@ def test_a_function_passes_the_same_items_as_the_stream() -> None:
 def test_a_function_cannot_lose_a_tag_either() -> None:
     with pytest.raises(StreamError, match="has a tag of its own, !mine"):
         krm(RESOURCE_LIST.replace("name: a,", "name: a, labels: !mine {b: c},"))
+
+
+def test_a_list_is_what_has_items_as_for_helm_and_kubectl() -> None:
+    one = pod("        - {name: c, resources: {limits: {cpu: 1, memory: 1Gi}}}\n")
+    item = one.replace("\n", "\n  ").rstrip(" ")
+    for kind in ("v1\nkind: List", "apps/v1\nkind: DeploymentList"):
+        done = release(f"apiVersion: {kind}\nitems:\n- {item}- {item}", only="guaranteed")
+        assert (done.done.objects, done.done.changed, len(done.changes)) == (2, 1, 4)
+    nested = f"apiVersion: v1\nkind: List\nitems:\n- {item}".replace("\n", "\n  ").rstrip(" ")
+    _, output = krm(f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- {nested}")
+    assert str(output["items"]).count("'requests'") == 1
 
 
 def test_a_function_without_configuration_runs_the_defaults() -> None:

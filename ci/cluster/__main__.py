@@ -77,7 +77,6 @@ def _down(args: argparse.Namespace) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     cluster = Cluster.find(args.name)
     memory = cluster.memory
     for name, process in memory.processes.items():
@@ -233,4 +232,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # `| head` ends it without a word. Here only: tests call main() in their own process.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -37,7 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list() -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     toolchain = go.choose()
     for family in FAMILIES.values():
         folder = builder.folder(family, toolchain)
@@ -47,4 +46,6 @@ def _list() -> None:
 
 
 if __name__ == "__main__":
+    # `| head` ends it without a word. Here only: tests call main() in their own process.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -52,6 +52,7 @@ from hooks.kube.kinds import (
     uid,
     version,
 )
+from hooks.kube.lease import DURATION_SECONDS as LEASE_SECONDS
 from hooks.kube.lease import HeldError, Lease, acquire, hold
 from hooks.kube.watch import Follower, Key, Sink
 
@@ -65,6 +66,7 @@ __all__ = [
     "EVENT",
     "JOB",
     "LEASE",
+    "LEASE_SECONDS",
     "NAMESPACE",
     "NODE",
     "POD",

@@ -1,7 +1,8 @@
 """How long to wait before trying again: full jitter between nothing and a ceiling that doubles, 0.5 s to 30 s.
 
 Full jitter keeps a thousand agents that lost the same API server from coming back in step. A Retry-After of the server
-is a floor: it is kept, with up to a quarter more on top, since all who were turned away got the same number.
+is a floor: it is kept, with up to a quarter more on top, since all who were turned away got the same number. No wait is
+longer than the ceiling, whatever a proxy asks for: whoever was turned away is back half a minute after the API server.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Backoff:
         # 1 << failures must not grow for ever in a job that waits for days.
         self.failures = min(self.failures + 1, 32)
         if retry_after is not None:
-            return retry_after * (1 + self.source.random() / 4)
+            return min(retry_after, self.ceiling / 1.25) * (1 + self.source.random() / 4)
         return self.source.random() * ceiling
 
     def reset(self) -> None:

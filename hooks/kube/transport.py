@@ -25,6 +25,8 @@ from hooks.kube.errors import ConfigurationError, KubeError, RetryableError, Unk
 from hooks.kube.wire import Request, Response, Stream
 
 _CONNECT_SECONDS = 5.0
+# The package reads the whole environment (for proxies) each time it is asked for a token: a third of a request's CPU.
+_TOKEN_SECONDS = 5.0
 _CHUNK = 1 << 16
 
 # The package ships no types; these are the calls of it that we make.
@@ -44,6 +46,7 @@ class HttpTransport:
         self._connections = connections
         self._lock = threading.Lock()
         self._configuration, self._rest = self._connect()
+        self._authorization: tuple[float, dict[str, str]] = (float("-inf"), {})
 
     def _connect(self) -> tuple[Configuration, RESTClientObject]:
         configuration = Configuration()
@@ -92,11 +95,8 @@ class HttpTransport:
             "Accept": "application/json",
             "User-Agent": self._agent,
             "Content-Type": request.content_type,
+            **self._authorized(),
         }
-        settings: Mapping[str, Any] = self._configuration.auth_settings()
-        for setting in settings.values():
-            if setting["in"] == "header" and setting["value"]:
-                headers[setting["key"]] = setting["value"]
         url = self.host + request.path
         if request.query:
             url += "?" + urlencode(request.query)
@@ -124,10 +124,24 @@ class HttpTransport:
             self._reconnect()
         return raw
 
+    def _authorized(self) -> dict[str, str]:
+        """The headers that say who we are, at most some seconds old."""
+        read, headers = self._authorization
+        if time.monotonic() - read > _TOKEN_SECONDS:
+            settings: Mapping[str, Any] = self._configuration.auth_settings()
+            headers = {
+                str(setting["key"]): str(setting["value"])
+                for setting in settings.values()
+                if setting["in"] == "header" and setting["value"]
+            }
+            self._authorization = (time.monotonic(), headers)
+        return headers
+
     def _reconnect(self) -> None:
         """Read token and certificates anew: they were rotated, or a clock jumped and the package's own timer sleeps."""
         with self._lock:
             self._configuration, self._rest = self._connect()
+            self._authorization = (float("-inf"), {})
 
 
 class _HttpStream:

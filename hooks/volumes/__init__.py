@@ -9,5 +9,5 @@ requests.py   what a node's agent is asked for, pure
 builders.py   TidbVolume, PV and status as the API server wants them
 world.py      the index that a running controller keeps, small enough for 24,000 volumes
 apply.py      one action, with everything checked again
-controller.py the loop; once.py the same as a hook Job; job.py the command line
+controller.py the loop, workqueue.py what it has to look at; scan.py the hook Job; job.py the command line
 """

@@ -7,12 +7,10 @@ first complete list: half a world looks like a world without disks.
 
 from __future__ import annotations
 
-import heapq
 import sys
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from hooks.engine import JobError, Outcome, Plan
@@ -39,6 +37,7 @@ from hooks.volumes.apply import Applier
 from hooks.volumes.model import Now, Policy
 from hooks.volumes.observe import now, requests_action
 from hooks.volumes.plan import plan
+from hooks.volumes.workqueue import Item, Queue
 from hooks.volumes.world import Complaint, Touched, World
 from schema import names
 
@@ -53,92 +52,8 @@ _CLOCK_SECONDS = 20.0
 _CLOCK_CODES = frozenset({"retention", "clocks"})
 # Written 24,000 times on a first start; the objects themselves tell it.
 _NO_EVENT = frozenset({"create-volume", "create-pv", "write-status", "write-requests"})
-
-Item = tuple[str, str]  # ("volume" | "node", name)
-
-
-class Queue:
-    """Names to look at: each at most once, in order, never given to two workers at once; or after a delay."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._condition = threading.Condition()
-        self._ready: OrderedDict[Item, None] = OrderedDict()
-        self._busy: set[Item] = set()
-        self._again: set[Item] = set()
-        self._later: list[tuple[float, Item]] = []
-        self._due: dict[Item, float] = {}
-        self._closed = False
-
-    def add(self, item: Item) -> None:
-        with self._condition:
-            self._add(item)
-
-    def _add(self, item: Item) -> None:
-        if item in self._busy:
-            self._again.add(item)
-            return
-        if item not in self._ready:
-            self._ready[item] = None
-            self._condition.notify()
-
-    def add_after(self, item: Item, seconds: float) -> None:
-        """The earliest of several delays counts."""
-        due = self._clock() + seconds
-        with self._condition:
-            if self._due.get(item, float("inf")) <= due:
-                return
-            self._due[item] = due
-            heapq.heappush(self._later, (due, item))
-            self._condition.notify()
-
-    def get(self) -> Item | None:
-        """Waits for one; None when the queue is closed."""
-        with self._condition:
-            while not self._closed:
-                wait = self._promote()
-                if self._ready:
-                    item, _ = self._ready.popitem(last=False)
-                    self._busy.add(item)
-                    if self._later or self._ready:
-                        # This one may have been the one that watched the time for the others.
-                        self._condition.notify()
-                    return item
-                self._condition.wait(wait)
-            return None
-
-    def done(self, item: Item) -> None:
-        with self._condition:
-            self._busy.discard(item)
-            if item in self._again:
-                self._again.discard(item)
-                self._add(item)
-            if self.idle:
-                self._condition.notify_all()
-
-    def any_of(self, items: Iterable[Item]) -> bool:
-        """Whether one of them is ready or being worked on."""
-        with self._condition:
-            return any(item in self._ready or item in self._busy for item in items)
-
-    @property
-    def idle(self) -> bool:
-        return not self._ready and not self._busy
-
-    def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-
-    def _promote(self) -> float | None:
-        """Move what is due; seconds until the next one is, or None."""
-        current = self._clock()
-        while self._later and self._later[0][0] <= current:
-            due, item = heapq.heappop(self._later)
-            if self._due.get(item) == due:
-                del self._due[item]
-                self._add(item)
-        return self._later[0][0] - current if self._later else None
+# Steps of one volume in a row, each planned anew; then others have their turn.
+_STEPS = 8
 
 
 @dataclass
@@ -233,16 +148,19 @@ class Controller:
         self.say(
             f"volumes: sees {len(self.world.all_volumes())} volumes on {len(self.world.all_nodes())} nodes"
         )
-        for volume in self.world.all_volumes():
-            self.queue.add(("volume", volume))
         for node in self.world.all_nodes():
-            self.queue.add_after(("node", node), _QUIET_SECONDS)
+            for volume in sorted(self.world.volumes_on(node)):
+                self.queue.add_last(("volume", volume))
+            self.queue.add_last(("node", node))
+        for volume in self.world.all_volumes():
+            self.queue.add_last(("volume", volume))
         threads = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
             for n in range(self.workers)
         ]
         for thread in threads:
             thread.start()
+        self._tick()
         while not self.stop.wait(2.0):
             self._tick()
         self.queue.close()
@@ -263,7 +181,10 @@ class Controller:
         if not self.synced.is_set():
             return  # run() queues everything once it is
         for volume in touched.volumes:
-            self.queue.add(("volume", volume))
+            if self.world.knows(volume):
+                self.queue.add(("volume", volume))
+            else:
+                self.queue.add_last(("volume", volume))
         for node in touched.nodes:
             self.queue.add_after(("node", node), _QUIET_SECONDS)
 
@@ -310,15 +231,23 @@ class Controller:
             if write is not None and self._applier.apply(write) is Outcome.STALE:
                 self.queue.add_after(item, _QUIET_SECONDS * 5)
             return
-        view = self.world.view(item[1], self._now())
-        decided = plan(view, self.policy)
-        if any(wait.code in _CLOCK_CODES for wait in decided.waits):
-            self.queue.add_after(item, _CLOCK_SECONDS)
-        for action in decided.actions:
-            if isinstance(action, WriteStatus) and action.lazy and self._hold_back(item):
-                continue
-            self._perform(item, action)
-        self._tell_refusals(view.name, decided)
+        for _ in range(_STEPS):
+            decided = plan(self.world.view(item[1], self._now()), self.policy)
+            if any(wait.code in _CLOCK_CODES for wait in decided.waits):
+                self.queue.add_after(item, _CLOCK_SECONDS)
+            self._tell_refusals(item[1], decided)
+            if not self._step(item, decided):
+                return
+        self.queue.add(item)
+
+    def _step(self, item: Item, decided: Plan[VolumeAction]) -> bool:
+        """Take the plan's one step; whether it was taken, so that the next one can be planned."""
+        if not decided.actions:
+            return False
+        (action,) = decided.actions
+        if isinstance(action, WriteStatus) and action.lazy and self._hold_back(item):
+            return False
+        return self._perform(item, action)
 
     def _put_off(self, item: Item) -> bool:
         """Whether volumes of the node are still on their way: 24 of them, one write, and one look at all of them."""
@@ -340,22 +269,21 @@ class Controller:
         self._lazy.pop(item[1], None)
         return False
 
-    def _perform(self, item: Item, action: VolumeAction) -> None:
+    def _perform(self, item: Item, action: VolumeAction) -> bool:
         outcome = self._applier.apply(action)
         self._lazy.pop(item[1], None)
         self.metrics.add(
             "helm_tidb_actions_total", job="volumes", code=action.code, outcome=outcome.value
         )
-        # Look again at once: one step a plan.
-        if outcome is Outcome.DONE:
-            self.queue.add(item)
-            for node in self.world.nodes_of(item[1]):
-                self.queue.add_after(("node", node), _QUIET_SECONDS)
-            if action.code not in _NO_EVENT:
-                self.say(f"volumes: did {action.does} ({action.subject}): {action.why}")
-                self._event(action)
-        else:
+        if outcome is not Outcome.DONE:
             self.queue.add_after(item, 0.05 + self._backoffs.setdefault(item, Backoff()).next())
+            return False
+        for node in self.world.nodes_of(item[1]):
+            self.queue.add_after(("node", node), _QUIET_SECONDS)
+        if action.code not in _NO_EVENT:
+            self.say(f"volumes: did {action.does} ({action.subject}): {action.why}")
+            self._event(action)
+        return True
 
     def _now(self) -> Now:
         return now(self.client)

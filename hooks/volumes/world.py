@@ -57,6 +57,7 @@ class World:
     _volumes: dict[str, tuple[Volume, bytes]] = field(default_factory=dict)
     # Whose volumes there are: how many, by the label managed-by.
     _managers: Counter[str] = field(default_factory=Counter)
+    _phases: Counter[str] = field(default_factory=Counter)
     _pvs: dict[str, dict[str, Pv]] = field(default_factory=dict)
     _pv_of_uid: dict[str, str] = field(default_factory=dict)
     # TidbVolume → the disks that claim its name: all nodes' reports.
@@ -75,13 +76,13 @@ class World:
         new = parse.volume(obj)
         with self._lock:
             old = self._volumes.get(new.name)
-            if old is not None and old[0].uid == new.uid and _older(new.version, old[0].version):
+            if old is not None and old[0].uid == new.uid and _no_news(new.version, old[0].version):
                 return NOTHING
+            self._uncount(old)
+            self._managers[new.manager] += 1
+            self._phases[new.phase or "Pending"] += 1
             status = json.dumps(new.status, separators=(",", ":"), sort_keys=True).encode()
             self._volumes[new.name] = (replace(new, status={}), status)
-            if old is None or old[0].manager != new.manager:
-                self._managers[new.manager] += 1
-                self._forget_manager(old)
             last = new.last_node
             if last:
                 self._on_node.setdefault(last, set()).add(new.name)
@@ -89,13 +90,20 @@ class World:
 
     def volume_gone(self, volume: str) -> Touched:
         with self._lock:
-            self._forget_manager(self._volumes.pop(volume, None))
+            managers = set(self._managers)
+            self._uncount(self._volumes.pop(volume, None))
+            if set(self._managers) != managers:
+                # The last volume of that release: whoever waited for it to go may look at every disk now.
+                return Touched(frozenset(self._known()), frozenset(self._inventories))
             return Touched(frozenset({volume}), self._nodes_of(volume))
 
-    def _forget_manager(self, old: tuple[Volume, bytes] | None) -> None:
-        if old is not None:
-            self._managers[old[0].manager] -= 1
-            self._managers = +self._managers
+    def _uncount(self, old: tuple[Volume, bytes] | None) -> None:
+        if old is None:
+            return
+        for counter, key in ((self._managers, old[0].manager), (self._phases, _phase(old[1]))):
+            counter[key] -= 1
+            if not counter[key]:
+                del counter[key]
 
     def pv(self, obj: Obj) -> Touched:
         new = parse.pv(obj)
@@ -105,7 +113,7 @@ class World:
         with self._lock:
             pvs = self._pvs.setdefault(volume, {})
             old = pvs.get(new.name)
-            if old is not None and old.uid == new.uid and _older(new.version, old.version):
+            if old is not None and old.uid == new.uid and _no_news(new.version, old.version):
                 return NOTHING
             pvs[new.name] = new
             self._pv_of_uid[new.uid] = volume
@@ -340,9 +348,10 @@ class World:
     def all_volumes(self) -> list[str]:
         """Names of everything there is to decide about: TidbVolumes, PVs and disks."""
         with self._lock:
-            return sorted(
-                {*self._volumes, *self._disks, *(k for k, pvs in self._pvs.items() if pvs)}
-            )
+            return sorted(self._known())
+
+    def _known(self) -> set[str]:
+        return {*self._volumes, *self._disks, *(k for k, pvs in self._pvs.items() if pvs)}
 
     def all_nodes(self) -> list[str]:
         with self._lock:
@@ -350,7 +359,12 @@ class World:
 
     def phases(self) -> Mapping[str, int]:
         with self._lock:
-            return Counter(_phase(status) for _, status in self._volumes.values())
+            return Counter(self._phases)
+
+    def knows(self, volume: str) -> bool:
+        """Whether the TidbVolume exists."""
+        with self._lock:
+            return volume in self._volumes
 
     def views(self, now: Now) -> Iterator[View]:
         for volume in self.all_volumes():
@@ -358,10 +372,15 @@ class World:
 
 
 def _phase(status: bytes) -> str:
-    found: Any = json.loads(status).get("phase", "Pending")
-    return str(found)
+    found: Any = json.loads(status).get("phase")
+    return str(found or "Pending")
 
 
 def _older(new: str, old: str) -> bool:
     """Whether a resourceVersion is before another; what is no number is taken as news."""
     return new.isdigit() and old.isdigit() and int(new) < int(old)
+
+
+def _no_news(new: str, old: str) -> bool:
+    """Whether an object was told before: older, or the watch's echo of our own write."""
+    return new == old or _older(new, old)

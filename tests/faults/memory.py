@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import json
 import re
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,9 +46,16 @@ class Memory:
     version: int = 100
     uids: int = 0
     date: str = "Fri, 20 Nov 2026 10:00:00 GMT"
+    # What watches tell: (resourceVersion, ADDED, MODIFIED or DELETED, where, the object then).
+    events: list[tuple[int, str, Where, Obj]] = field(default_factory=list)
+    changed: Changed = field(default_factory=lambda: Changed())
 
     # --- Transport ---
     def request(self, request: Request, seconds: float) -> Response:  # noqa: ARG002
+        with self.changed:
+            return self._request(request)
+
+    def _request(self, request: Request) -> Response:
         try:
             answer = self._answer(request)
             code = 201 if request.method == "POST" else 200
@@ -63,26 +72,29 @@ class Memory:
         return Response(code, {"date": self.date}, json.dumps(answer).encode())
 
     def stream(self, request: Request, silence: float) -> Stream:
-        raise NotImplementedError("watches are tested against the real API server")
+        """All changes after the query's resourceVersion. No bookmarks, and no end but a silence."""
+        return Watch(self, request, silence)
 
     # --- for tests: the world's own moves ---
     def put(self, obj: Obj) -> Obj:
         """Create or overwrite, status and all, as a controller or a person with all rights would."""
-        where = self._where_of(obj)
-        old = self.objects.get(where)
-        if old is None:
-            self._stamp(obj)
-        else:
-            obj["metadata"] = {**old["metadata"], **obj["metadata"]}
-        self._bump(obj)
-        self.objects[where] = obj
-        return obj
+        with self.changed:
+            where = self._where_of(obj)
+            old = self.objects.get(where)
+            if old is None:
+                self._stamp(obj)
+            else:
+                obj["metadata"] = {**old["metadata"], **obj["metadata"]}
+            self._keep(where, obj, "MODIFIED" if old else "ADDED")
+            return obj
 
     def remove(self, plural: str, name: str, namespace: str = "") -> None:
-        self._delete((plural, namespace, name), {})
+        with self.changed:
+            self._delete((plural, namespace, name), {})
 
     def all(self, plural: str) -> list[Obj]:
-        return [obj for (kind, _, _), obj in sorted(self.objects.items()) if kind == plural]
+        with self.changed:
+            return [obj for (kind, _, _), obj in sorted(self.objects.items()) if kind == plural]
 
     # --- one request ---
     def _answer(self, request: Request) -> Obj:
@@ -135,8 +147,7 @@ class Memory:
         if plural == "persistentvolumes":
             obj["status"] = {"phase": "Pending"}
         self._stamp(obj)
-        self._bump(obj)
-        self.objects[where] = obj
+        self._keep(where, obj, "ADDED")
         self.writes["create", plural] += 1
         return copy.deepcopy(obj)
 
@@ -166,8 +177,7 @@ class Memory:
             _rules(found, new)
         if new == found:
             return copy.deepcopy(found)
-        self._bump(new)
-        self.objects[where] = new
+        self._keep(where, new, "MODIFIED")
         self.writes["update", where[0]] += 1
         if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers"):
             self._drop(where)
@@ -181,7 +191,7 @@ class Memory:
         if found["metadata"].get("finalizers"):
             if "deletionTimestamp" not in found["metadata"]:
                 found["metadata"]["deletionTimestamp"] = "2026-11-20T10:00:00Z"
-                self._bump(found)
+                self._keep(where, found, "MODIFIED")
                 self.writes["delete", where[0]] += 1
             return copy.deepcopy(found)
         self.writes["delete", where[0]] += 1
@@ -190,20 +200,87 @@ class Memory:
     def _drop(self, where: Where) -> Obj:
         self.version += 1
         self.writes["gone", where[0]] += 1
-        return self.objects.pop(where)
+        gone = self.objects.pop(where)
+        self._tell("DELETED", where, gone)
+        return gone
 
     def _stamp(self, obj: Obj) -> None:
         self.uids += 1
         obj["metadata"]["uid"] = f"uid-{self.uids}"
         obj["metadata"]["creationTimestamp"] = "2026-11-20T10:00:00Z"
 
-    def _bump(self, obj: Obj) -> None:
+    def _keep(self, where: Where, obj: Obj, event: str) -> None:
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[where] = obj
+        self._tell(event, where, obj)
+
+    def _tell(self, event: str, where: Where, obj: Obj) -> None:
+        if self.changed.watched:
+            self.events.append((self.version, event, where, copy.deepcopy(obj)))
+            self.changed.notify_all()
 
     def _where_of(self, obj: Obj) -> Where:
         plural = obj["kind"].lower() + ("es" if obj["kind"].endswith("s") else "s")
         return plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+class Changed(threading.Condition):
+    """The lock of a Memory, and what its watches wait for. `watched`: somebody does; until then no event is kept.
+
+    A copy of a world is another world: it has a lock of its own and no watches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(threading.RLock())
+        self.watched = False
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Changed:
+        return Changed()
+
+
+class Watch:
+    status = 200
+
+    def __init__(self, memory: Memory, request: Request, silence: float) -> None:
+        query = dict(request.query)
+        (self._plural, self._namespace, _), _ = _path(request.path)
+        self._memory, self._query, self._silence = memory, query, silence
+        self._version = int(query["resourceVersion"])
+        self.headers: Mapping[str, str] = {"date": memory.date}
+        self._closed = False
+
+    def lines(self) -> Iterator[bytes]:
+        told = 0
+        while (batch := self._next(told)) is not None:
+            told += len(batch)
+            for version, event, where, obj in batch:
+                if version > self._version and self._concerns(where, obj):
+                    yield json.dumps({"type": event, "object": obj}).encode()
+
+    def _next(self, told: int) -> list[tuple[int, str, Where, Obj]] | None:
+        memory, deadline = self._memory, time.monotonic() + self._silence
+        with memory.changed:
+            while not self._closed and len(memory.events) <= told:
+                if not memory.changed.wait(deadline - time.monotonic()):
+                    return None
+            return None if self._closed else memory.events[told:]
+
+    def _concerns(self, where: Where, obj: Obj) -> bool:
+        plural, namespace, _ = where
+        return (
+            plural == self._plural
+            and self._namespace in ("", namespace)
+            and _selected(obj, self._query)
+        )
+
+    def body(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        with self._memory.changed:
+            self._closed = True
+            self._memory.changed.notify_all()
 
 
 def _path(path: str) -> tuple[Where, str]:

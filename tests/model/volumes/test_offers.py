@@ -204,6 +204,51 @@ def test_the_leftover_inventory_of_a_deleted_node_doubles_nothing() -> None:
     assert stage.volume(VOLUME)["status"]["node"] == "n2"
 
 
+def rename(stage: Stage, old: str, new: str, hostname: str) -> None:
+    """A Node's name cannot change: the old one is deleted, the agent comes back under the new one with its disks."""
+    agent = stage.agents.pop(old)
+    stage.delete_node(old)
+    stage.add_node(new, *agent.disks.values(), hostname=hostname)
+
+
+def test_a_renamed_node_that_keeps_its_hostname_label_keeps_its_volumes() -> None:
+    stage = one_disk()
+    stage.bind(G1)
+    stage.settle()
+    uid = stage.pv(G1)["metadata"]["uid"]
+    rename(stage, "n1", "rack-7-n1", hostname="n1")
+    stage.settle()
+    assert (stage.phase(A), stage.codes(A)) == ("Bound", [])
+    assert stage.volume(VOLUME)["status"]["node"] == "rack-7-n1"
+    assert stage.pv(G1)["metadata"]["uid"] == uid
+    assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
+
+
+def test_a_renamed_node_with_another_hostname_label_says_what_to_do_and_loses_nothing() -> None:
+    stage = one_disk()
+    stage.bind(G1)
+    stage.settle()
+    rename(stage, "n1", "n9", hostname="n9")
+    stage.settle()
+    assert (stage.phase(A), stage.codes(A)) == ("Failed", ["moved"])
+    assert "is in node n9 (hostname n9) now" in stage.volume(VOLUME)["status"]["message"]
+    assert "tied to hostname n1: bring it back" in stage.volume(VOLUME)["status"]["message"]
+    assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
+    assert kept(stage)
+    rename(stage, "n9", "n1", hostname="n1")
+    stage.settle()
+    assert (stage.phase(A), stage.codes(A)) == ("Bound", [])
+
+
+def test_a_renamed_nodes_free_disk_is_offered_there() -> None:
+    stage = one_disk()
+    rename(stage, "n1", "n9", hostname="n9")
+    assert stage.settle() is Exit.DONE
+    (pv,) = stage.memory.all("persistentvolumes")
+    term = pv["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]
+    assert (pv["metadata"]["name"], term["matchExpressions"][0]["values"]) == (G2, ["n9"])
+
+
 def test_a_node_created_anew_under_the_same_name_with_another_disk_on_the_path() -> None:
     stage = one_disk()
     stage.bind(G1)

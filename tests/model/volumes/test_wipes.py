@@ -114,6 +114,37 @@ def test_retention_counts_by_the_clock_that_is_behind() -> None:
     assert (kept(stage), stage.codes(A)) == (True, ["retention"])
 
 
+@pytest.mark.parametrize("clock", ["local", "server"])
+def test_a_clock_that_was_behind_at_the_release_shortens_no_retention(clock: str) -> None:
+    """Set right an hour later, it must not look as if the volume had been released 100 hours ago."""
+    stage = one_disk(wipe_after=72 * HOUR)
+    claim = stage.bind(G1)
+    stage.settle()
+    setattr(stage, clock, getattr(stage, clock) - 100 * HOUR)
+    stage.release(claim)
+    stage.settle()
+    setattr(stage, clock, getattr(stage, clock) + 100 * HOUR)
+    stage.pass_time(HOUR)
+    assert stage.settle() is Exit.WAITING
+    assert (kept(stage), stage.codes(A)) == (True, ["retention"])
+
+
+def test_a_clock_that_was_ahead_at_the_release_only_makes_it_wait_longer() -> None:
+    stage = one_disk(wipe_after=72 * HOUR)
+    claim = stage.bind(G1)
+    stage.settle()
+    stage.local += 100 * HOUR
+    stage.release(claim)
+    stage.settle()
+    stage.local -= 100 * HOUR
+    stage.pass_time(171 * HOUR)
+    assert stage.settle() is Exit.WAITING
+    assert kept(stage)
+    stage.pass_time(HOUR)
+    assert stage.settle() is Exit.DONE
+    assert not kept(stage)
+
+
 def test_no_agent_is_asked_to_clear_what_could_still_be_bound() -> None:
     """Permitted, but the PV is not being deleted yet."""
     stage = released()

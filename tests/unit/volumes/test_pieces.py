@@ -15,10 +15,10 @@ import yaml
 
 from hooks.volumes import builders, inventory, parse, status, table
 from hooks.volumes.actions import CreatePv, CreateVolume
-from hooks.volumes.controller import Queue
 from hooks.volumes.inventory import InventoryError
 from hooks.volumes.model import Disk, Node, Now, Policy, View, Volume
 from hooks.volumes.plan import plan as decide
+from hooks.volumes.workqueue import Queue
 from schema import crd, names
 from tests.model.volumes.agents import FakeDisk
 from tests.model.volumes.stage import Stage

@@ -1,0 +1,225 @@
+"""The running controller, its threads and watches, on an API server in memory: how much it writes, that a restart
+writes nothing, that an API server which goes away costs nothing, and that what is under way goes before what is new.
+
+Left to others: what is decided (test_offers.py, test_wipes.py), every crash point (tests/faults), a real API server and
+real agents (tests/cluster), how long it takes at full size (ci/bench/volumes.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from hooks.kube.errors import RetryableError, UnknownOutcomeError
+from hooks.kube.wire import Request, Response, Stream, Transport
+from hooks.volumes import controller as module
+from hooks.volumes.controller import Controller
+from schema import names
+from tests.model.volumes.agents import FakeAgent, FakeDisk
+from tests.model.volumes.stage import NAMESPACE, Stage
+
+NODES, DISKS = 12, 4
+SECONDS = 60.0
+
+
+@dataclass
+class Reachable:
+    """A Transport that can be cut off: calls fail, and watches that are open end."""
+
+    inner: Transport
+    away: bool = False
+    streams: list[Stream] = field(default_factory=list)
+
+    def request(self, request: Request, seconds: float) -> Response:
+        self._check(request)
+        return self.inner.request(request, seconds)
+
+    def stream(self, request: Request, silence: float) -> Stream:
+        self._check(request)
+        self.streams.append(self.inner.stream(request, silence))
+        return self.streams[-1]
+
+    def _check(self, request: Request) -> None:
+        if self.away:
+            kind = UnknownOutcomeError if request.write else RetryableError
+            raise kind(f"{request}: connection refused")
+
+    def cut(self) -> None:
+        self.away = True
+        while self.streams:
+            self.streams.pop().close()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held back is held back until it is overtaken, however slow the machine."""
+    monkeypatch.setattr(module, "_LAZY_SECONDS", SECONDS)
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", SECONDS)
+
+
+@contextmanager
+def running(stage: Stage) -> Iterator[Controller]:
+    """A controller in a thread, until the block ends."""
+    stage.memory.changed.watched = True
+    said: list[str] = []
+    controller = Controller(stage.client(), stage.policy, NAMESPACE, workers=4, say=said.append)
+    thread = threading.Thread(target=controller.run, daemon=True)
+    thread.start()
+    try:
+        yield controller
+    finally:
+        controller.stop.set()
+        thread.join(SECONDS)
+
+
+def until(stage: Stage, condition: Callable[[], bool]) -> None:
+    """Agents and Kubernetes work beside the controller until it is so."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, dict(stage.memory.writes)
+        stage.agents_work()
+        stage.kubernetes_works()
+        stage.check()
+        time.sleep(0.005)
+
+
+def at_rest(stage: Stage, controller: Controller) -> None:
+    """Until it has looked at everything it knew at its start, and nothing is left to do."""
+    until(stage, lambda: "helm_tidb_volumes" in controller.metrics.text())
+    until(stage, lambda: controller.queue.idle)
+
+
+def phases(stage: Stage) -> list[str]:
+    found = stage.memory.all("tidbvolumes")
+    return sorted(str((volume.get("status") or {}).get("phase", "")) for volume in found)
+
+
+def deeds(stage: Stage) -> dict[tuple[str, str], int]:
+    """What the controller wrote, but for requests."""
+    ours = ("persistentvolumes", "tidbvolumes")
+    return {key: count for key, count in stage.memory.writes.items() if key[1] in ours}
+
+
+def cluster() -> Stage:
+    stage = Stage()
+    for number in range(NODES):
+        node = f"n{number:02}"
+        stage.add_node(node, *(FakeDisk(f"wwn-{node}-{disk}") for disk in range(DISKS)))
+    return stage
+
+
+def all_noted(stage: Stage) -> bool:
+    """Every disk's marker has its PV's UID: the last thing that a new volume leads to."""
+    return all(disk.marker and disk.marker["pvUID"] for disk in stage.disks())
+
+
+def started() -> Stage:
+    stage = cluster()
+    with running(stage) as controller:
+        until(stage, lambda: phases(stage) == ["Available"] * NODES * DISKS and all_noted(stage))
+        at_rest(stage, controller)
+    return stage
+
+
+def test_a_volume_costs_three_writes_and_a_node_two() -> None:
+    """TidbVolume, PV, status; folders wanted, PVs' UIDs to note. Less there cannot be."""
+    stage = started()
+    writes = stage.memory.writes
+    volumes = NODES * DISKS
+    assert writes["create", "tidbvolumes"] == writes["update", "tidbvolumes"] == volumes
+    assert writes["create", "persistentvolumes"] == volumes
+    assert writes["create", "configmaps"] == NODES
+    assert writes["update", "configmaps"] == NODES
+
+
+def test_a_restart_writes_nothing() -> None:
+    stage = started()
+    stage.bind(names.folder_name(names.volume_name("wwn-n03-1"), 1))
+    with running(stage) as controller:
+        until(stage, lambda: "Bound" in phases(stage))
+        at_rest(stage, controller)
+    version = stage.memory.version
+    with running(stage) as controller:
+        at_rest(stage, controller)
+    assert stage.memory.version == version
+
+
+def test_an_api_server_that_was_away_is_caught_up_with_and_nothing_is_lost() -> None:
+    """Meanwhile a disk was released, another pulled and replaced, a node deleted."""
+    stage = started()
+    away, gone = Reachable(stage.memory), names.volume_name("wwn-n05-0")
+    stage.wrap = lambda _: away
+    bound = names.folder_name(names.volume_name("wwn-n03-1"), 1)
+    claim = stage.bind(bound)
+    with running(stage) as controller:
+        until(stage, lambda: "Bound" in phases(stage))
+        away.cut()
+        before = deeds(stage)
+        stage.release(claim)
+        stage.agents["n05"].disks["/mnt/disks/d0"] = FakeDisk("wwn-new")
+        stage.delete_node("n07")
+        for volume in ("wwn-n03-1", "wwn-n05-0", "wwn-n07-0"):
+            controller.queue.add(("volume", names.volume_name(volume)))
+        broken = controller.metrics.text
+        until(stage, lambda: 'helm_tidb_watch_broken{job="volumes",kind="nodes"} 1' in broken())
+        assert deeds(stage) == before
+        away.away = False
+        until(
+            stage,
+            lambda: (
+                stage.phase("wwn-n03-1") == "Released"
+                and stage.phase("wwn-n05-0") == "Failed"
+                and names.volume_name("wwn-new") in _names(stage)
+                and stage.phase("wwn-new") == "Available"
+                and phases(stage).count("Lost") == DISKS
+            ),
+        )
+    assert stage.disk_of(bound).folders[bound]
+    assert not [
+        pv for pv in stage.memory.all("persistentvolumes") if gone in pv["metadata"]["name"]
+    ]
+
+
+def test_what_is_under_way_goes_before_what_is_new() -> None:
+    """A claim that is bound while a thousand disks wait to be listed."""
+    stage = started()
+    pv = names.folder_name(names.volume_name("wwn-n03-1"), 1)
+    order: list[str] = []
+    with running(stage) as controller:
+        at_rest(stage, controller)
+        hold = threading.Event()
+        apply = controller._applier.apply
+
+        def slow(action):  # type: ignore[no-untyped-def]
+            hold.wait(SECONDS)
+            if action.volume:  # not a node's requests
+                order.append(action.volume)
+            return apply(action)
+
+        controller._applier.apply = slow  # type: ignore[method-assign]
+        more = FakeAgent("more", {f"/mnt/d{n}": FakeDisk(f"wwn-more-{n}") for n in range(1000)})
+        stage.agents["more"] = more
+        stage.register("more")
+        stage.publish("more")
+        until(stage, lambda: len(controller.world.volumes_on("more")) == 1000)
+        stage.bind(pv)
+        until(stage, lambda: _sees_bound(controller, pv))
+        hold.set()
+        until(stage, lambda: stage.phase("wwn-n03-1") == "Bound")
+    # Four workers had begun with new ones before it came.
+    assert order.index(names.volume_name("wwn-n03-1")) <= 4
+
+
+def _sees_bound(controller: Controller, pv: str) -> bool:
+    volume = names.volume_name("wwn-n03-1")
+    view = controller.world.view(volume, controller._now())
+    return any(p.name == pv and p.claim is not None for p in view.pvs)
+
+
+def _names(stage: Stage) -> list[str]:
+    return [volume["metadata"]["name"] for volume in stage.memory.all("tidbvolumes")]

@@ -13,7 +13,7 @@ from hooks.engine import Exit
 from hooks.volumes.model import Policy
 from schema import names
 from tests.model.volumes.agents import FakeDisk
-from tests.model.volumes.lives import G1, G2, VOLUME, A, one_disk, released
+from tests.model.volumes.lives import G1, G2, VOLUME, A, kept, one_disk, released
 from tests.model.volumes.stage import Stage
 
 

@@ -1,12 +1,14 @@
 """The demo tells its story to the end, and every command of README.md and docs/ works on the cluster that it leaves.
 
 One run of `python -m ci.demo --keep` serves both, the way a newcomer does it; at the end its cluster is taken down and
-nothing of it is left. Commands are those of ```sh blocks; what stands in prose is none. A comment `# refused`
-says that a command must fail. What a test adds: small sizes and the images that were built here.
+nothing of it is left. Commands are those of ```sh and ```console blocks; what stands in prose is none. A comment `#
+refused` says that a command must fail. What a test adds: small sizes and the images that were built here; VOLUME is a
+volume in use, another one each time.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -16,12 +18,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ci.cluster import Cluster
+from ci.cluster import Cluster, node
 from ci.demo import release
 from ci.demo.tools import ROOT, Shell
+from tests.cluster.conftest import WaitFor
 from tests.unit.docs.pages import PAGES, commands
 
 NAME = f"demo-{os.getpid()}"
@@ -32,6 +36,7 @@ ELSEWHERE = {
     "make test": "it is what runs this",
     "make clean": "would take this test's cluster down; its `down` is in test_up_down.py",
     "pip install '.[hooks]'": "the fixture `installed`, with uv and the tested pins",
+    "python -m ci.cluster up --name dev": "test_up_down.py; the fixture `told` brought one up in the same way",
 }
 # kubectl tidb: 3 and 4 say that something isn't well.
 TELLING = {"status": (0, 3), "doctor": (0, 3, 4), "plan": (0, 3, 4)}
@@ -42,6 +47,31 @@ class Told:
     text: str
     code: int
     shell: Shell
+    name: str
+
+    def kubectl(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+        return self.shell.run("kubectl", *words, codes=codes)
+
+    def get(self, kind: str, name: str) -> Any:
+        """The object as `kubectl get -o json` has it, a list when there is no name."""
+        return json.loads(
+            self.kubectl("get", kind, *([name] if name else []), "-n", "tidb", "-o", "json")
+        )
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        subprocess.run(
+            ["kubectl", "apply", "-f", "-"], env=self.shell.environment, input=text, text=True, check=True
+        )  # fmt: skip
+
+    def volume_of(self, claim: str) -> str:
+        """The TidbVolume behind a claim."""
+        return str(self.get("pvc", claim)["spec"]["volumeName"]).rpartition("-g")[0]
+
+    def in_use(self) -> list[str]:
+        """TidbVolumes that are Bound."""
+        volumes = self.get("tidbvolumes", "")["items"]
+        return [v["metadata"]["name"] for v in volumes if v["status"]["phase"] == "Bound"]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +83,7 @@ def told() -> Iterator[Told]:
     named, _, log = os.environ.get("HELM_TIDB_DEMO", "").partition(":")
     if named:
         shell = Shell(ROOT / "build" / f"demo-{named}", Cluster.find(named).kubeconfig)
-        yield Told(Path(log).read_text() + "try next:", 0, shell)
+        yield Told(Path(log).read_text() + "try next:", 0, shell, named)
         return
     done = subprocess.run(
         [sys.executable, "-m", "ci.demo", "--keep", "--name", NAME],
@@ -62,7 +92,7 @@ def told() -> Iterator[Told]:
     home = ROOT / "build" / f"demo-{NAME}"
     kubeconfig = re.search(r"KUBECONFIG=(\S+)", done.stdout)
     shell = Shell(home, Path(kubeconfig[1]) if kubeconfig else home / "none")
-    yield Told(done.stdout + done.stderr, done.returncode, shell)
+    yield Told(done.stdout + done.stderr, done.returncode, shell, NAME)
     shutil.rmtree(home, ignore_errors=True)
     subprocess.run(
         [sys.executable, "-m", "ci.cluster", "down", "--name", NAME], cwd=ROOT, check=True
@@ -125,6 +155,153 @@ def test_kubectl_completes_the_commands(told: Told, installed: Path) -> None:
         assert expected in done.stdout.split(), done.stdout + done.stderr
 
 
+def holder(node: str, folder: str) -> dict[str, Any]:
+    """A pod that keeps a file of that folder open, as a process does that nobody remembers."""
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder", "namespace": "tidb"},
+        "spec": {
+            "nodeName": node, "terminationGracePeriodSeconds": 0,
+            "volumes": [{"name": "data", "hostPath": {"path": folder}}],
+            "containers": [{
+                "name": "main", "image": "helm-tidb/hooks:dev", "securityContext": {"runAsUser": 0},
+                "command": ["python3", "-c", "import signal; f = open('/data/open', 'w'); signal.pause()"],
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }],
+        },
+    }  # fmt: skip
+
+
+def asking(size: str) -> list[dict[str, Any]]:
+    """A pod of the release that wants a disk of that size, and its claim."""
+    labels = {
+        "app.kubernetes.io/name": "tidb", "app.kubernetes.io/instance": "demo", "app.kubernetes.io/component": "asks",
+    }  # fmt: skip
+    meta = {"name": "asks", "namespace": "tidb", "labels": labels}
+    claim = {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "tidb-local",
+        "resources": {"requests": {"storage": size}},
+    }  # fmt: skip
+    spec = {
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "asks"}}],
+        "containers": [{"name": "main", "image": "none"}],
+    }
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec},
+    ]
+
+
+def test_a_claim_deleted_by_hand_is_explained_its_disk_wiped_and_failover_ends_it(
+    told: Told, wait_for: WaitFor
+) -> None:
+    """What only a release with PD and disks of its own can show: `duplicated store address`, each disk's reason, and
+    `kubectl tidb wipe` from a Released disk to an Available one.
+    """
+    assert told.code == 0, told.text
+    pd = "/api/v1/namespaces/tidb/services/http:demo-pd:2379/proxy/pd/api/v1/stores"
+
+    def store() -> Any:
+        """PD's live store at demo-tikv-2."""
+        stores = json.loads(told.kubectl("get", "--raw", pd))["stores"]
+        (found,) = (s["store"] for s in stores if s["store"]["address"].startswith("demo-tikv-2."))
+        return found
+
+    def volume(name: str) -> Any:
+        return told.get("tidbvolume", name)
+
+    def findings(pod: str) -> dict[str, Any]:
+        said = told.kubectl("tidb", "doctor", pod, "-n", "tidb", "-o", "json", codes=(0, 1, 3, 4))
+        return {one["code"]: one for one in json.loads(said[said.index("{") :])["findings"]}
+
+    # A job by the clock would be faster than this test.
+    suspend = ("patch", "cronjob", "demo-failover", "-n", "tidb", "--patch")
+    told.kubectl(*suspend, '{"spec":{"suspend":true}}')
+    old = told.volume_of("tikv-demo-tikv-2")
+    before, bound, number = volume(old), told.volume_of("tikv-demo-tikv-0"), store()["id"]
+    home = (
+        before["status"]["node"],
+        f"{before['status']['path']}/{before['status']['pv']['name']}",
+    )
+    told.apply(holder(*home))
+    told.kubectl("delete", "pvc", "tikv-demo-tikv-2", "-n", "tidb", "--wait=false")
+    told.kubectl("delete", "pod", "demo-tikv-2", "-n", "tidb")
+
+    wait_for(lambda: "duplicated-store-address" in findings("demo-tikv-2"), 90, "doctor explains the crash loop",
+             lambda: findings("demo-tikv-2"), 1.0)  # fmt: skip
+    crash = findings("demo-tikv-2")["duplicated-store-address"]
+    assert (
+        f"store {number} is still registered at this address, and PD calls that store"
+        in crash["why"]
+    )
+    assert "kubectl tidb plan failover" in crash["remedy"]
+    plan = told.kubectl("tidb", "plan", "failover", "-n", "tidb", codes=(0, 3))
+    assert f"Store {number}" in plan, plan
+
+    # Wiping: only what nobody uses, and only when its name was said again.
+    wait_for(lambda: volume(old)["status"]["phase"] == "Released", 60, "the old disk is Released")
+    assert f"{old} is not confirmed: say --confirm {old}" in told.kubectl(
+        "tidb", "wipe", old, codes=(1,)
+    )
+    said = told.kubectl("tidb", "wipe", bound, "--confirm", bound, codes=(1,))
+    assert f"{bound} (" in said
+    assert "is Bound: it is in use by claim tidb/tikv-demo-tikv-0" in said
+    phases = {volume(old)["status"]["phase"], volume(bound)["status"]["phase"]}
+    assert phases == {"Released", "Bound"}
+    assert "told to be wiped" in told.kubectl("tidb", "wipe", old, "--confirm", old)
+    wait_for(lambda: "is open in some process" in volume(old)["status"].get("message", ""), 60,
+             "the wipe waits for the open file", lambda: volume(old)["status"])  # fmt: skip
+
+    # The last free disk gets a file that nobody knows.
+    (free,) = (
+        v for v in told.get("tidbvolumes", "")["items"] if v["status"]["phase"] == "Available"
+    )
+    _, machine = Cluster.find(told.name).node(free["status"]["node"])
+    foreign = f"{free['status']['path']}/backup.tar"
+    node.enter(machine, free["status"]["node"], "touch", foreign)
+    told.apply(*asking("5Gi"))
+
+    def disk_lines() -> str:
+        found = findings("asks").get("unschedulable-no-volume", {})
+        return "\n".join(found.get("details", []))
+
+    wait_for(lambda: "Refused: " in disk_lines(), 60, "each disk's reason", disk_lines, 1.0)
+    lines = disk_lines()
+    assert "claim asks asks 5Gi of class tidb-local:" in lines
+    assert lines.count("in use by claim tidb/") == 6, lines
+    assert re.search(r"/mnt/disks/d\d \S+: Refused: .*backup\.tar", lines), lines
+    assert re.search(r"/mnt/disks/d\d \S+: \w+: .*is open in some process", lines), lines
+    node.enter(machine, free["status"]["node"], "rm", foreign)
+    wait_for(
+        lambda: re.search(r": free, but \S+ too small", disk_lines()),
+        60,
+        "the free one is too small",
+        disk_lines,
+        1.0,
+    )
+    told.kubectl("delete", "pod/asks", "pvc/asks", "-n", "tidb", "--wait=false")
+
+    # Nobody holds it any more: it is cleared and offered anew.
+    told.kubectl("delete", "pod", "holder", "-n", "tidb")
+    wait_for(lambda: volume(old)["status"]["phase"] == "Available", 90, "the disk is offered again",
+             lambda: volume(old)["status"])  # fmt: skip
+    after = volume(old)
+    assert after["spec"]["generation"] == before["spec"]["generation"] + 1
+    assert after["status"]["lastWipe"]["cause"] == "now", after["status"]["lastWipe"]
+    _, machine = Cluster.find(told.name).node(home[0])
+    assert node.enter(machine, home[0], "find", before["status"]["path"], "-name", "open") == ""
+
+    told.kubectl(*suspend, '{"spec":{"suspend":false}}')
+    wait_for(
+        lambda: store()["id"] != number,
+        180,
+        "failover retires the store and the new one registers",
+        store,
+        1.0,
+    )
+    wait_for(lambda: "nothing is wrong" in told.kubectl("tidb", "doctor", "-n", "tidb", codes=(0, 3, 4)), 120,
+             "everything well", lambda: told.kubectl("tidb", "status", "-n", "tidb", codes=(0, 3)), 1.0)  # fmt: skip
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_works(
     page: str, told: Told, installed: Path, tmp_path: Path
@@ -134,11 +311,12 @@ def test_every_command_of_a_page_works(
     environment = told.shell.environment
     # The installed kubectl-tidb, before the demo's own.
     environment["PATH"] = f"{installed}:{environment['PATH']}"
+    used = told.in_use()
     for command, comment in commands(page):
         if command in ELSEWHERE:
             continue
         done = subprocess.run(
-            ["bash", "-ec", _with_small_values(command)],
+            ["bash", "-ec", _filled_in(command, told, used)],
             cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             timeout=180,
         )  # fmt: skip
@@ -146,10 +324,14 @@ def test_every_command_of_a_page_works(
         if comment.startswith("refused"):
             assert done.returncode != 0, said
         else:
-            words = shlex.split(command)
-            expected = TELLING.get(words[2], (0,)) if words[:2] == ["kubectl", "tidb"] else (0,)
-            assert done.returncode in expected, said
+            assert done.returncode in _expected(shlex.split(command)), said
         assert "Traceback" not in done.stderr, said
+
+
+def _expected(words: list[str]) -> tuple[int, ...]:
+    if words[:2] == ["kubectl", "tidb"]:
+        return TELLING.get(words[2], (0,))
+    return (0, 3) if "--dry-run" in words else (0,)  # a plan may wait for something
 
 
 def _workplace(folder: Path) -> Path:
@@ -165,8 +347,15 @@ def _workplace(folder: Path) -> Path:
     return folder
 
 
-def _with_small_values(command: str) -> str:
-    """Helm gets the demo's small sizes and the images that are on its nodes, over the page's own values."""
+def _filled_in(command: str, told: Told, used: list[str]) -> str:
+    """The command with what only a run can know. Helm gets the demo's small sizes and the images that are on its
+    nodes, over the page's own values.
+    """
+    command = command.replace("--name dev", f"--name {told.name}")
+    if "VOLUME" in command:
+        command = command.replace("VOLUME", used.pop())
+    if command.startswith("python -m"):
+        command = command.replace("python", sys.executable, 1)
     if not command.startswith("helm upgrade"):
         return command
     small = [

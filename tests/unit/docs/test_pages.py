@@ -12,7 +12,7 @@ import yaml
 
 from ci.demo import excerpt
 from ci.demo.tools import ROOT
-from tests.unit.docs.pages import PAGES, commands
+from tests.unit.docs.pages import ELSEWHERE, PAGES, commands
 
 
 def blocks(page: str) -> list[dict[str, Any]]:
@@ -23,7 +23,8 @@ def blocks(page: str) -> list[dict[str, Any]]:
 def test_no_page_with_commands_is_forgotten() -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     named = [str(page.relative_to(ROOT)) for page in pages]
-    assert {page for page in named if commands(page)} == set(PAGES)
+    assert {page for page in named if commands(page)} == {*PAGES, *ELSEWHERE}
+    assert all((ROOT / test).exists() for test in ELSEWHERE.values())
 
 
 @pytest.mark.parametrize("page", [*PAGES, "docs/glossary.md"])
@@ -50,8 +51,7 @@ def test_what_the_readme_calls_its_evidence_is_there() -> None:
 
 def test_the_values_on_the_pages_are_the_charts() -> None:
     schema = json.loads((ROOT / "chart" / "values.schema.json").read_text())
-    (own,) = blocks("README.md")
-    application, flux = blocks("docs/install.md")
+    own, application, flux = blocks("README.md")
     assert (application["kind"], flux["kind"]) == ("Application", "HelmRelease")
     for values in (
         own,
@@ -83,3 +83,20 @@ def test_a_job_of_the_image_has_a_page() -> None:
     pages = {"disks": "disk-agent", "doctor": "kubectl-tidb", "preflight": "kubectl-tidb", "tidb": "kubectl-tidb",
              "check": "install"}  # fmt: skip
     assert {name for name in JOBS if pages.get(name, name) not in told} == set()
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["boot", "cleanup", "disk-agent", "failover", "install", "kubectl-tidb", "scale", "volumes"],
+)
+def test_a_jobs_page_says_what_it_watches_when_it_acts_and_refuses_and_its_rights(
+    page: str,
+) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    for words in (
+        "watches|looks at|What you see",
+        "acts|by itself|changes nothing",
+        "(?i)refuse",
+        "(?i)rights|may do",
+    ):
+        assert re.search(words, text), f"docs/{page}.md says nothing of: {words}"

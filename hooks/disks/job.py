@@ -182,6 +182,7 @@ def _serve(args: argparse.Namespace, config: ConfigFile) -> int:
             seconds = _LOOK_SECONDS
         else:
             health.beat()
+            metrics.set("helm_tidb_last_success_seconds", time.time(), job="disks")
             _count(metrics, agent.entries)
         waker.wait(seconds)
     LOG.info("stopped")

@@ -7,111 +7,33 @@ its requests are written by the test. Left to tests/unit/disks: every problem's 
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-from ci import tools
-from ci.cluster import Cluster, faults, node
+from ci.cluster import Cluster, faults
 from schema import names
 from tests.chart.helm import template
+from tests.cluster.agents import (
+    VALUES,
+    Agents,
+    claim_of,
+    config_map,
+    events_of,
+    local_volume,
+    said_to,
+    user_pod,
+)
 from tests.cluster.conftest import KUBE, WaitFor
-from tests.cluster.kube import Kubectl, Object
+from tests.cluster.kube import Kubectl
 
-CLASS = "agent-test"
-HOOKS = "helm-tidb/hooks:dev"
 SCHEMAS = Path(__file__).resolve().parents[2] / "schema"
-VALUES = {
-    "hooks": {"image": {"tag": "dev"}},
-    "disks": {
-        "storageClassName": CLASS,
-        "minSize": "100Mi",
-        "steadyFor": "1s",
-        "rescanEvery": "2s",
-        "resources": {"cpu": "100m", "memory": "96Mi"},
-    },
-}
-
-
-@dataclass
-class Agents:
-    """The release's agents, and the controller's part played by the test."""
-
-    cluster: Cluster
-    kube: Kubectl
-
-    def inventory(self, name: str) -> Object:
-        found = self.kube.find("configmap", f"{names.INVENTORY_PREFIX}{name}")
-        said: Object = json.loads(found["data"][names.INVENTORY_KEY]) if found else {"disks": []}
-        return said
-
-    def disk(self, name: str, slot: str = "d0") -> Object:
-        """What the node's agent says of a slot; empty while it says nothing."""
-        path = f"/mnt/disks/{slot}"
-        return next((d for d in self.inventory(name)["disks"] if d["path"] == path), {})
-
-    def codes(self, name: str, slot: str = "d0") -> list[str]:
-        return [problem["code"] for problem in self.disk(name, slot).get("problems", [])]
-
-    def usable(self, name: str, slot: str = "d0") -> bool:
-        disk = self.disk(name, slot)
-        return bool(disk) and disk["steady"] and not disk["problems"]
-
-    def serial(self, name: str, slot: str = "d0") -> str:
-        return next(d.serial for d in self.cluster.memory.node(name).disks if d.slot == slot)
-
-    def request(self, name: str, generation: int = 1, **said: Any) -> str:
-        """Ask the agent of a node for disk d0; returns the folder's name."""
-        identity: str = self.disk(name)["identity"]
-        volume = names.volume_name(identity)
-        folder = names.folder_name(volume, generation)
-        entry = {
-            "identity": identity,
-            "volume": volume,
-            "generation": generation,
-            "folder": folder,
-            "make": False,
-            "pvUID": "",
-            **said,
-        }
-        if "wipe" in said:
-            entry["wipe"] = {
-                "generation": generation,
-                "pvUID": entry["pvUID"],
-                "folder": folder,
-                "foreign": said["wipe"],
-            }
-        document = {"version": 1, "node": name, "volumes": [entry]}
-        self.kube.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "name": f"{names.REQUESTS_PREFIX}{name}",
-                    "namespace": self.kube.namespace,
-                    "labels": {names.EXCHANGE_LABEL: names.REQUESTS},
-                },
-                "data": {names.REQUESTS_KEY: json.dumps(document)},
-            }
-        )
-        return folder
-
-    def pod(self, name: str) -> str:
-        pods = self.kube.running("app.kubernetes.io/component=disk-agent")
-        return next(str(p["metadata"]["name"]) for p in pods if p["spec"]["nodeName"] == name)
-
-    def on_node(self, name: str, *command: str) -> str:
-        _, memory = self.cluster.node(name)
-        return node.enter(memory, name, *command)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +82,7 @@ def steady(agents: Agents, wait_for: WaitFor) -> None:
 
 
 def test_the_disks_of_four_nodes_are_published_and_then_nothing_more_is_said(
-    agents: Agents,
+    agents: Agents, wait_for: WaitFor
 ) -> None:
     validator = jsonschema.Draft7Validator(
         yaml.safe_load((SCHEMAS / "inventory.schema.yaml").read_text())
@@ -181,7 +103,10 @@ def test_the_disks_of_four_nodes_are_published_and_then_nothing_more_is_said(
             assert disk["fsUUID"] == _uuid_of(agents, name, disk["path"])
             assert 200 << 20 < disk["capacityBytes"] <= disk["sizeBytes"]
     before = _versions(agents)
-    time.sleep(6)  # three scans, in which nothing may happen
+    for name in agents.cluster.nodes:
+        for _ in range(2):  # the first may have begun before
+            last = agents.last_look(name)
+            wait_for(lambda name=name, last=last: agents.last_look(name) > last, 30, "another look")
     assert _versions(agents) == before
 
 
@@ -234,8 +159,10 @@ def test_an_unmounted_disks_pod_does_not_start_and_writes_nowhere_else(
     kube = agents.kube
     folder = agents.request("n1", make=True)
     wait_for(lambda: agents.disk("n1").get("empty") == [folder], 10, "the folder is there")
-    volume = _volume(agents, "n1", folder)
-    kube.apply(volume, _claim(folder), _pod("first", "n1", "echo mine > /data/file; sleep 1000"))
+    volume = local_volume(agents, "n1", folder)
+    kube.apply(
+        volume, claim_of(folder), user_pod("first", "n1", "echo mine > /data/file; sleep 1000")
+    )
     wait_for(lambda: kube.running("app=first"), 30, "the pod runs on the disk")
     uid = kube.get("pv", folder)["metadata"]["uid"]
     agents.request("n1", pvUID=uid)
@@ -244,12 +171,12 @@ def test_an_unmounted_disks_pod_does_not_start_and_writes_nowhere_else(
     kube.run("delete", "pod", "first", "--grace-period=1")
     agents.on_node("n1", "umount", "/mnt/disks/d0")
     wait_for(lambda: agents.codes("n1") == ["not-mounted"], 10, "the unmounted disk is told")
-    kube.apply(_pod("second", "n1", "exec 9>>/data/open; echo lost > /data/file; sleep 1000"))
+    kube.apply(user_pod("second", "n1", "exec 9>>/data/open; echo lost > /data/file; sleep 1000"))
     wait_for(
-        lambda: f'path "/mnt/disks/d0/{folder}" does not exist' in _events(kube, "second"),
+        lambda: f'path "/mnt/disks/d0/{folder}" does not exist' in events_of(kube, "second"),
         30,
         "the kubelet says that the folder is not there",
-        lambda: _events(kube, "second"),
+        lambda: events_of(kube, "second"),
     )
     assert kube.running("app=second") == []
     assert agents.on_node("n1", "ls", "-A", "/mnt/disks/d0") == ""
@@ -317,7 +244,7 @@ def test_an_agents_token_writes_its_own_nodes_inventory_and_nothing_else(agents:
         f"--bound-object-name={agents.pod('n1')}",
     ).strip()
     loose = kube.run("create", "token", "d-disk-agent").strip()
-    assert _as(agents, token, _config_map("tidb-disks-n1")) == ""
+    assert said_to(agents, token, config_map("tidb-disks-n1")) == ""
     for other in (
         "tidb-disks-n2",
         "tidb-disks-n11",
@@ -325,21 +252,21 @@ def test_an_agents_token_writes_its_own_nodes_inventory_and_nothing_else(agents:
         "d-disk-agent",
         "anything",
     ):
-        said = _as(agents, token, _config_map(other))
+        said = said_to(agents, token, config_map(other))
         assert (
             f"ConfigMap {other} refused: the disk agent of node n1 writes tidb-disks-n1 only"
             in said
         ), said
-    said = _as(agents, loose, _config_map("tidb-disks-n1"))
+    said = said_to(agents, loose, config_map("tidb-disks-n1"))
     assert "ConfigMap tidb-disks-n1 refused: the disk agent has a token that names no node" in said
     for forbidden in (
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}},
-        _volume(agents, "n1", "pv-of-a-thief"),
+        local_volume(agents, "n1", "pv-of-a-thief"),
     ):
-        assert "is forbidden" in _as(agents, token, forbidden)
-    outside = _config_map("tidb-disks-n1")
+        assert "is forbidden" in said_to(agents, token, forbidden)
+    outside = config_map("tidb-disks-n1")
     outside["metadata"]["namespace"] = "default"
-    assert "is forbidden" in _as(agents, token, outside)
+    assert "is forbidden" in said_to(agents, token, outside)
 
 
 def test_the_agents_container_can_open_no_disk(agents: Agents) -> None:
@@ -441,121 +368,3 @@ def _versions(agents: Agents) -> dict[str, str]:
 def _uuid_of(agents: Agents, name: str, path: str) -> str:
     source = agents.on_node(name, "findmnt", "-n", "-o", "SOURCE", path).strip()
     return agents.on_node(name, "blkid", "-o", "value", "-s", "UUID", source).strip()
-
-
-def _volume(agents: Agents, name: str, folder: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": folder},
-        "spec": {
-            "capacity": {"storage": "100Mi"},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": CLASS,
-            "claimRef": {"namespace": agents.kube.namespace, "name": "data"},
-            "local": {"path": f"/mnt/disks/d0/{folder}"},
-            "nodeAffinity": {
-                "required": {
-                    "nodeSelectorTerms": [
-                        {
-                            "matchExpressions": [
-                                {
-                                    "key": "kubernetes.io/hostname",
-                                    "operator": "In",
-                                    "values": [name],
-                                }
-                            ]
-                        }
-                    ]
-                }
-            },
-        },
-    }
-
-
-def _claim(folder: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": CLASS,
-            "volumeName": folder,
-            "resources": {"requests": {"storage": "50Mi"}},
-        },
-    }
-
-
-def _pod(name: str, where: str, command: str) -> Object:
-    """As a database's pod runs: an ordinary user, for whom the kubelet hands the folder to its group."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "nodeSelector": {"kubernetes.io/hostname": where},
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
-            "containers": [
-                {
-                    "name": "main",
-                    "image": "helm-tidb/busybox:dev",
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["sh", "-c", command],
-                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-                }
-            ],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
-        },
-    }
-
-
-def _events(kube: Kubectl, pod: str) -> str:
-    found = kube.all("events", f"--field-selector=involvedObject.name={pod}")
-    return "\n".join(str(event.get("message")) for event in found)
-
-
-def _config_map(name: str) -> Object:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {}}
-
-
-def _as(agents: Agents, token: str, obj: Object) -> str:
-    """Server-side apply as the token's owner, without persisting it; "" or what the API server refused it with."""
-    config = yaml.safe_load(agents.cluster.kubeconfig.read_text())
-    server = config["clusters"][0]["cluster"]
-    authority = agents.cluster.kubeconfig.parent / "agent-test-ca.crt"
-    _write_authority(server, authority)
-    done = subprocess.run(
-        [
-            tools.path("kubectl"),
-            "--kubeconfig=/dev/null",
-            f"--server={server['server']}",
-            f"--certificate-authority={authority}",
-            f"--token={token}",
-            "-n",
-            obj["metadata"].get("namespace", agents.kube.namespace),
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--dry-run=server",
-            "-f",
-            "-",
-        ],
-        input=json.dumps(obj),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    return done.stderr if done.returncode else ""
-
-
-def _write_authority(server: Object, path: Path) -> None:
-    import base64
-
-    if "certificate-authority-data" in server:
-        path.write_bytes(base64.b64decode(server["certificate-authority-data"]))
-    else:
-        path.write_bytes(Path(server["certificate-authority"]).read_bytes())

@@ -12,75 +12,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pytest
 
-from ci.cluster import Cluster, faults, node
+from ci.cluster import Cluster, faults
 from schema import names
 from tests.chart.helm import template
 from tests.cluster.conftest import KUBE, WaitFor
 from tests.cluster.kube import Kubectl, Object
 from tests.cluster.release import forget_volumes
+from tests.cluster.volumes import (
+    VALUES,
+    Disks,
+    cleared,
+    gone,
+    shown_as,
+    started,
+    stateful_set,
+    stopped_agent,
+    volume_of,
+)
 
-CLASS = "volumes-test"
 PARTS = ("disk-agent", "volumes", "disk-scan")
-VALUES: dict[str, dict[str, Any]] = {
-    "hooks": {"image": {"tag": "dev"}},
-    "disks": {
-        "storageClassName": CLASS,
-        "minSize": "100Mi",
-        "steadyFor": "1s",
-        "rescanEvery": "2s",
-    },
-}
-
-
-@dataclass
-class Disks:
-    """The release that manages the cluster's disks."""
-
-    cluster: Cluster
-    kube: Kubectl
-
-    def volumes(self) -> list[Object]:
-        return self.kube.all("tidbvolumes")
-
-    def at(self, machine: str, slot: str = "d0") -> Object:
-        """The TidbVolume of the disk that is there now; empty when there is none."""
-        for volume in self.volumes():
-            status = volume.get("status", {})
-            here = (status.get("node"), status.get("path")) == (machine, f"/mnt/disks/{slot}")
-            if here and status["phase"] not in ("Failed", "Lost"):
-                return volume
-        return {}
-
-    def phase(self, name: str) -> str:
-        found = self.kube.find("tidbvolume", name)
-        return str((found or {}).get("status", {}).get("phase", ""))
-
-    def codes(self, name: str) -> list[str]:
-        status = self.kube.get("tidbvolume", name).get("status", {})
-        return [reason["code"] for reason in status.get("reasons", [])]
-
-    def pvs(self, volume: str) -> list[str]:
-        found = self.kube.all("pv", "-l", f"{names.VOLUME_LABEL}={volume}")
-        return [pv["metadata"]["name"] for pv in found]
-
-    def all_available(self) -> bool:
-        phases = [volume.get("status", {}).get("phase") for volume in self.volumes()]
-        return phases.count("Available") == 2 * len(self.cluster.nodes)
-
-    def shown(self) -> str:
-        return self.kube.run("get", "tidbvolumes", "-o", "wide") + self.kube.run(
-            "logs", "deploy/d-volumes", "--tail=15"
-        )
-
-    def on_node(self, machine: str, *command: str) -> str:
-        _, memory = self.cluster.node(machine)
-        return node.enter(memory, machine, *command)
 
 
 @pytest.fixture(scope="module")
@@ -125,86 +79,6 @@ def all_free(disks: Disks, wait_for: WaitFor) -> Iterator[None]:
     wait_for(disks.all_available, 120, "every disk on offer", disks.shown, pause=0.3)
     yield
     faults.mend(disks.cluster)
-
-
-def stateful_set(name: str, replicas: int = 3) -> Object:
-    labels = {"app": name, "app.kubernetes.io/component": "tikv"}
-    container = {
-        "name": "main",
-        "image": "helm-tidb/busybox:dev",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sh", "-c", "echo $HOSTNAME > /data/who; sync; sleep 100000"],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }
-    apart = {
-        "labelSelector": {"matchLabels": {"app": name}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": CLASS,
-            "resources": {"requests": {"storage": "100Mi"}},
-        },
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": {"name": name},
-        "spec": {
-            "serviceName": name,
-            "replicas": replicas,
-            "podManagementPolicy": "Parallel",
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "containers": [container],
-                    "affinity": affinity,
-                    "terminationGracePeriodSeconds": 1,
-                },
-            },
-            "volumeClaimTemplates": [claim],
-        },
-    }
-
-
-def volume_of(kube: Kubectl, claim: str) -> str:
-    """The TidbVolume behind a claim."""
-    pv = kube.get("pvc", claim)["spec"]["volumeName"]
-    return str(kube.get("pv", pv)["metadata"]["labels"][names.VOLUME_LABEL])
-
-
-def started(disks: Disks, wait_for: WaitFor, name: str, replicas: int = 1) -> list[str]:
-    """A StatefulSet that runs; the TidbVolumes of its claims, by ordinal."""
-    kube = disks.kube
-    kube.apply(stateful_set(name, replicas))
-    wait_for(lambda: len(kube.running(f"app={name}")) == replicas, 60, f"{name} runs", disks.shown)
-    return [volume_of(kube, f"data-{name}-{n}") for n in range(replicas)]
-
-
-def gone(disks: Disks, wait_for: WaitFor, name: str) -> None:
-    kube = disks.kube
-    kube.run("delete", "statefulset", name, "--ignore-not-found")
-    wait_for(lambda: not kube.all("pods", "-l", f"app={name}"), 60, "pods gone")
-    kube.run("delete", "pvc", "-l", f"app={name}", "--ignore-not-found")
-
-
-def cleared(disks: Disks, wait_for: WaitFor, *volumes: str) -> None:
-    """Nobody needs them: say so by hand."""
-    for volume in volumes:
-        wait_for(partial(_is, disks, volume, "Released"), 30, "released", disks.shown)
-        disks.kube.run("annotate", "tidbvolume", volume, f"{names.WIPE_ANNOTATION}=now")
-    for volume in volumes:
-        wait_for(partial(_is, disks, volume, "Available"), 60, "offered again", disks.shown)
-
-
-def _is(disks: Disks, volume: str, phase: str) -> bool:
-    return disks.phase(volume) == phase
 
 
 def test_every_disk_is_a_volume_and_the_scan_says_so(disks: Disks, wait_for: WaitFor) -> None:
@@ -267,10 +141,10 @@ def test_released_kept_then_cleared_by_pds_word_and_offered_again(
     status, generation = before["status"], before["spec"]["generation"]
     machine, path, old = status["node"], status["path"], status["pv"]
     gone(disks, wait_for, "word")
-    wait_for(partial(_is, disks, volume, "Released"), 30, "released", disks.shown)
-    # Deleting the PV by hand is no permission.
+    wait_for(partial(shown_as, disks, volume, "Released"), 30, "released", disks.shown)
+    # Deleting the PV by hand is no permission: the controller has seen it, and says so.
     kube.run("delete", "pv", old["name"], "--wait=false")
-    time.sleep(5)  # what must not happen has this long to happen
+    wait_for(lambda: "pv-deleting" in disks.codes(volume), 30, "the deletion is shown", disks.shown)
     assert disks.on_node(machine, "cat", f"{path}/{old['name']}/who").strip() == "word-0"
     entry = {"pv": old["name"], "pvUID": old["uid"], "claim": "data-word-0"}
     word = {**entry, "owner": "store 5", "state": "Tombstone"}
@@ -282,7 +156,7 @@ def test_released_kept_then_cleared_by_pds_word_and_offered_again(
             "data": {old["uid"]: json.dumps(word)},
         }
     )
-    wait_for(partial(_is, disks, volume, "Available"), 60, "offered again", disks.shown)
+    wait_for(partial(shown_as, disks, volume, "Available"), 60, "offered again", disks.shown)
     now = kube.get("tidbvolume", volume)
     assert now["spec"]["generation"] == generation + 1
     assert now["status"]["lastWipe"]["cause"] == "finished"
@@ -297,7 +171,7 @@ def test_a_disk_pulled_while_bound(disks: Disks, wait_for: WaitFor) -> None:
     status = kube.get("tidbvolume", volume)["status"]
     machine, slot = status["node"], status["path"].rsplit("/", 1)[1]
     faults.pull_disk(disks.cluster, machine, slot)
-    wait_for(partial(_is, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
+    wait_for(partial(shown_as, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
     assert "deletionTimestamp" not in kube.get("pv", status["pv"]["name"])["metadata"]
     # A pod that still holds the dead file system keeps its UUID, and the kernel mounts no second one.
     kube.run("scale", "statefulset", "pulled", "--replicas=0")
@@ -337,7 +211,7 @@ def test_two_folders_of_one_disk_are_not_offered(disks: Disks, wait_for: WaitFor
     try:
         disks.on_node("n3", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/other")
         disks.on_node("n3", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/other")
-        wait_for(partial(_is, disks, volume, "Refused"), 30, "refused", disks.shown)
+        wait_for(partial(shown_as, disks, volume, "Refused"), 30, "refused", disks.shown)
         assert disks.pvs(volume) == []
         assert disks.at("n3", "other") == {}
         assert "part" in disks.kube.get("tidbvolume", volume)["status"]["message"]
@@ -357,7 +231,7 @@ def test_an_unmounted_disks_pod_waits_and_nothing_is_written_to_the_root_disk(
     kube.run("delete", "pod", "unmounted-0", "--grace-period=1", "--wait=true")
     disks.on_node(machine, "umount", "-l", path)
     try:
-        wait_for(partial(_is, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
+        wait_for(partial(shown_as, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
         kube.run("delete", "pod", "unmounted-0", "--grace-period=1", "--wait=true")
         wait_for(
             lambda: "does not exist" in kube.run("get", "events", "-o", "json"),
@@ -368,7 +242,7 @@ def test_an_unmounted_disks_pod_waits_and_nothing_is_written_to_the_root_disk(
         assert disks.on_node(machine, "ls", "-A", path) == ""
     finally:
         disks.on_node(machine, "mount", "-t", "xfs", device, path)
-    wait_for(partial(_is, disks, volume, "Bound"), 30, "back as Bound", disks.shown)
+    wait_for(partial(shown_as, disks, volume, "Bound"), 30, "back as Bound", disks.shown)
     gone(disks, wait_for, "unmounted")
     cleared(disks, wait_for, volume)
 
@@ -403,34 +277,6 @@ def test_an_inventory_edited_by_hand_changes_nothing_and_an_event_says_so(
     )
 
 
-class stopped_agent:  # noqa: N801 - reads as a statement
-    """No agent on one node: a taint-like nodeSelector would move all, so its pods are kept away by a label."""
-
-    def __init__(self, disks: Disks, wait_for: WaitFor, machine: str) -> None:
-        self.kube, self.wait_for, self.machine = disks.kube, wait_for, machine
-
-    def _select(self, selector: dict[str, Any] | None) -> None:
-        patch = {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
-        self.kube.run("patch", "ds", "d-disk-agent", "--type=merge", "-p", json.dumps(patch))
-
-    def _runs(self) -> bool:
-        pods = self.kube.all("pods", "-l", "app.kubernetes.io/component=disk-agent")
-        return any(p["spec"].get("nodeName") == self.machine for p in pods)
-
-    def __enter__(self) -> None:
-        for name in ("n1", "n2", "n3", "n4"):
-            if name != self.machine:
-                self.kube.run("label", "node", name, "agent=yes", "--overwrite")
-        self._select({"agent": "yes"})
-        self.wait_for(lambda: not self._runs(), 60, "the agent is gone")
-
-    def __exit__(self, *_: object) -> None:
-        self._select({"agent": None})
-        for name in ("n1", "n2", "n3", "n4"):
-            self.kube.run("label", "node", name, "agent-")
-        self.wait_for(self._runs, 60, "the agent is back")
-
-
 def test_an_api_server_that_goes_away(disks: Disks, wait_for: WaitFor) -> None:
     before = {v["metadata"]["name"]: disks.pvs(v["metadata"]["name"]) for v in disks.volumes()}
     faults.stop_api(disks.cluster)
@@ -448,10 +294,10 @@ def test_a_node_that_dies_and_comes_back(disks: Disks, wait_for: WaitFor) -> Non
     volume = disks.at("n4")["metadata"]["name"]
     faults.kill_node(disks.cluster, "n4")
     kube.run("delete", "node", "n4")
-    wait_for(partial(_is, disks, volume, "Lost"), 30, "shown as Lost", disks.shown)
+    wait_for(partial(shown_as, disks, volume, "Lost"), 30, "shown as Lost", disks.shown)
     wait_for(lambda: disks.pvs(volume) == [], 30, "its unused PV is withdrawn", disks.shown)
     faults.start_node(disks.cluster, "n4")
-    wait_for(partial(_is, disks, volume, "Available"), 90, "offered again", disks.shown)
+    wait_for(partial(shown_as, disks, volume, "Available"), 90, "offered again", disks.shown)
 
 
 def test_without_a_controller_a_cronjob_does_its_work(disks: Disks, wait_for: WaitFor) -> None:

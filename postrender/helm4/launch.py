@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
 
 COMMAND = "tidb-postrender"
+NEEDED = ("postrender", "yaml", "jsonschema")
 
 
 def visible_stderr() -> int | None:
@@ -47,15 +47,18 @@ def main() -> int:
     sys.path[:] = [
         each for each in sys.path if Path(each).resolve() != Path(__file__).resolve().parent
     ]
-    if importlib.util.find_spec("postrender") and importlib.util.find_spec("yaml"):
+    missing = [name for name in NEEDED if not importlib.util.find_spec(name)]
+    if not missing:
         from postrender.cli import main as run
 
         return run(sys.argv[1:])
+    import shutil
+
     installed = shutil.which(COMMAND)
     if installed:
         os.execv(installed, [installed, *sys.argv[1:]])
     print(
-        f"{COMMAND}: {sys.executable} has no PyYAML or no postrender package, and no {COMMAND} is on PATH:"
+        f"{COMMAND}: {sys.executable} lacks {', '.join(missing)}, and no {COMMAND} is on PATH:"
         " pip install the project (docs/postrender.md) into the Python that Helm finds first",
         file=sys.stderr,
     )

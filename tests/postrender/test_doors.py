@@ -254,8 +254,9 @@ def test_a_missing_library_is_said_aloud(doors: Doors, tmp_path: Path) -> None:
         command, capture_output=True, text=True, check=False, env={"PATH": ""}, cwd=tmp_path
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        "has no PyYAML or no postrender package, and no tidb-postrender is on PATH" in done.stderr
+    assert done.stderr == (
+        f"tidb-postrender: {command[0]} lacks postrender, yaml, jsonschema, and no tidb-postrender is on PATH:"
+        " pip install the project (docs/postrender.md) into the Python that Helm finds first\n"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ class _Keys:
         where: str,
         entry: Any,
         needed: set[str],
-        allowed: set[str] = frozenset(),  # type: ignore[assignment]
+        allowed: Set[str] = frozenset(),
     ) -> None:
         self._prefix = f"{where}." if where else ""
         if not isinstance(entry, dict):

@@ -268,6 +268,12 @@ def test_the_installation_is_the_post_renderer_alone(doors: Doors) -> None:
     done = doors.run(doors.bin / "python3", "-c", code, cwd=doors.home)
     assert done.stdout.startswith("None ")
     assert str(ROOT) not in done.stdout
+    # The words for a wrong configuration need a library and files that a good one does not.
+    wrong = doors.home / "wrong.yaml"
+    wrong.write_text(CONFIG.replace("labels: {labels", "label: {labels"))
+    told = replace(doors, config=wrong).pipe(BARE_CHART["templates/pod.yaml"])
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "wrong.yaml: rules: unknown key 'label', did you mean 'labels'?" in told.stderr
 
 
 def test_argo_cds_manifest_stops_when_helm_does(doors: Doors, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def _lock(args: argparse.Namespace) -> int:
     from postrender.report import write_whole
 
     collector = lock.ImageCollector()
-    Pass(lambda _: [collector]).run(_stdin())  # type: ignore[list-item]
+    Pass(lambda _: [collector]).run(_stdin())
     known: dict[str, str] = {}
     for path in args.digests:
         known |= lock.read_list(path)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from postrender.config import read
 from postrender.errors import ConfigError
-from postrender.findings import Findings
+from postrender.findings import Finding
 from postrender.manifest import Manifest
 from postrender.reference import DIGEST, ImageReferenceError, Reference
 from postrender.rules.images import image_fields
@@ -23,8 +25,8 @@ from schema.names import API_VERSION
 class ImageCollector:
     """A rule that changes nothing and remembers every image of the release."""
 
-    name = "lock"
-    summary = "collects images"
+    name: ClassVar[str] = "lock"
+    summary: ClassVar[str] = "collects images"
 
     def __init__(self) -> None:
         self.images: dict[str, str] = {}
@@ -39,8 +41,8 @@ class ImageCollector:
                     raise ConfigError(f"{manifest.subject} {path}.{key}: {error}") from error
                 _add(self.images, image, image.digest, f"{manifest.subject} {path}")
 
-    def finish(self) -> Findings:
-        return Findings()
+    def finish(self) -> Iterator[Finding]:
+        return iter(())
 
 
 def read_list(path: Path) -> dict[str, str]:

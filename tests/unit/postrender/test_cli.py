@@ -267,6 +267,17 @@ def test_lock_writes_what_the_list_knows(tmp_path: Path) -> None:
     assert "spec.template.spec.containers[c].image: 'x y' is no image reference" in done.stderr
 
 
+def test_lock_reads_a_resource_list_as_well() -> None:
+    image = f"x:1@sha256:{'a' * 64}"
+    item = f"{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{containers: [{{image: '{image}'}}]}}}}"
+    done = run(
+        "lock",
+        stdin=f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: [{item}]\n",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"docker.io/library/x:1": "sha256:aaa' in done.stdout
+
+
 def test_rules_lists_every_rule_and_parameter() -> None:
     lines = run("rules").stdout.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [

@@ -17,18 +17,18 @@ examples:
   kubectl tidb doctor --from case.json           read it elsewhere
   kubectl tidb plan failover -n shop             what the failover job would do now
   kubectl tidb disks -o json                     for programs
+  kubectl tidb wipe tv-37ef92932bb4971f --watch  give up what is on a disk, and see it cleared
 
 exit codes: 0 well or done, 1 error, 3 something ends by itself, 4 a person must decide or act
 """
 
 
-def common(sub: argparse.ArgumentParser, *, release: bool = True) -> None:
-    """The options that every command has."""
+def common(
+    sub: argparse.ArgumentParser, release: str = "release (default: the only one there)"
+) -> None:
+    """The options that every command has; `release` is what -l means there."""
     sub.add_argument("-n", "--namespace", default="", help="namespace (default: the kubeconfig's)")
-    if release:
-        sub.add_argument(
-            "-l", "--release", default="", help="release (default: the only one there)"
-        )
+    sub.add_argument("-l", "--release", default="", help=release)
     sub.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table"
     )
@@ -43,7 +43,9 @@ def status(parser: argparse.ArgumentParser) -> None:
 
 
 def disks(parser: argparse.ArgumentParser) -> None:
-    common(parser, release=False)
+    common(
+        parser, release="only disks that claims of this release have (default: all of the cluster)"
+    )
     parser.add_argument("--node", default="", help="only this node's")
     parser.epilog = EPILOG
 
@@ -85,8 +87,7 @@ def wipe(parser: argparse.ArgumentParser) -> None:
         "--confirm", action="append", default=[], metavar="VOLUME",
         help="the name again, where nobody can be asked; once for each volume",
     )  # fmt: skip
-    parser.add_argument("--kubeconfig", default="", help="kubeconfig (default: KUBECONFIG)")
-    parser.add_argument("--context", default="", help="context of the kubeconfig")
+    common(parser, release="list only disks that claims of this release had (default: all)")
     parser.epilog = EPILOG
 
 

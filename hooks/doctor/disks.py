@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,10 +33,23 @@ class Disk:
     def size(self) -> str:
         return show("storage", self.size_bytes)
 
+    def is_of(self, namespace: str, release: str) -> bool:
+        """Whether its claim is, or was, one of that release's: StatefulSets name them so, and the name outlives it."""
+        own = rf"{re.escape(namespace)}/.+-{re.escape(release)}-{re.escape(self.component)}-\d+"
+        return bool(self.component and re.fullmatch(own, self.claim))
+
 
 def rows(snapshot: Snapshot) -> list[Disk]:
     """Every TidbVolume; sorted by node and path."""
     return sorted(_row(one) for one in snapshot.all("TidbVolume"))
+
+
+def document(disk: Disk) -> dict[str, Any]:
+    """A row for programs."""
+    return {
+        "node": disk.node, "path": disk.path, "sizeBytes": disk.size_bytes, "phase": disk.phase,
+        "claim": disk.claim, "why": disk.why, "volume": disk.volume, "storageClass": disk.storage_class,
+    }  # fmt: skip
 
 
 def _row(obj: Mapping[str, Any]) -> Disk:

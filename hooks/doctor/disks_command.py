@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from hooks import kube
 from hooks.doctor import output, session
-from hooks.doctor.disks import Disk, rows
+from hooks.doctor.disks import Disk, document, rows
 from hooks.doctor.finding import count
 from hooks.doctor.snapshot import Gap, Snapshot, prune
 from hooks.engine import EngineError, Exit
@@ -25,10 +25,18 @@ def run(args: argparse.Namespace) -> int:
 
     def once() -> tuple[str, int]:
         snapshot = look(client)
-        found = [disk for disk in rows(snapshot) if args.node in ("", disk.node)]
+        found = [disk for disk in asked(rows(snapshot), args) if args.node in ("", disk.node)]
         return render(found, complaints(snapshot), args.output), Exit.DONE
 
     return session.repeat(args, once)
+
+
+def asked(disks: Sequence[Disk], args: argparse.Namespace) -> list[Disk]:
+    """Those of the release, when one is named."""
+    if not args.release:
+        return list(disks)
+    namespace = session.namespace(args)
+    return [disk for disk in disks if disk.is_of(namespace, args.release)]
 
 
 def look(client: kube.Client) -> Snapshot:
@@ -75,17 +83,11 @@ def complaints(snapshot: Snapshot) -> list[str]:
 
 def render(found: Sequence[Disk], said: Sequence[str], fmt: str) -> str:
     if fmt != "table":
-        document = {
-            "disks": [
-                {
-                    "node": one.node, "path": one.path, "sizeBytes": one.size_bytes, "phase": one.phase,
-                    "claim": one.claim, "why": one.why, "volume": one.volume, "storageClass": one.storage_class,
-                }
-                for one in found
-            ],
+        whole = {
+            "disks": [document(one) for one in found],
             "complaints": list(said),
-        }  # fmt: skip
-        return output.emit(document, fmt)
+        }
+        return output.emit(whole, fmt)
     table = [
         (one.node, one.path, one.size, one.phase, one.claim or "-", one.volume, one.why)
         for one in found

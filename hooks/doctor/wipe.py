@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from hooks import kube
 from hooks.doctor import output, session
-from hooks.doctor.disks import Disk, rows
-from hooks.doctor.disks_command import look
+from hooks.doctor.disks import Disk, document, rows
+from hooks.doctor.disks_command import asked, look
 from hooks.engine import EngineError, Exit
 from schema import names
 
@@ -27,9 +28,13 @@ class WipeError(EngineError):
 
 def run(args: argparse.Namespace) -> int:
     client = session.connect(args)
-    disks = rows(look(client))
     if not args.volume:
-        return _list(disks)
+
+        def once() -> tuple[str, int]:
+            return listed(asked(rows(look(client)), args), args.output), Exit.DONE
+
+        return session.repeat(args, once)
+    disks = rows(look(client))
     chosen = [choose(word, disks) for word in args.volume]
     word = "everything" if args.everything else "now"
     for disk in chosen:
@@ -39,22 +44,56 @@ def run(args: argparse.Namespace) -> int:
         confirm(disk, args.confirm)
     for disk in chosen:
         annotate(client, disk, word)
-        print(
-            f"{disk.volume}: told to be wiped ({names.WIPE_ANNOTATION}={word}); kubectl tidb disks shows how far it is"
+        output.say(
+            f"{disk.volume}: told to be wiped ({names.WIPE_ANNOTATION}={word})"
+            + ("" if args.watch else "; kubectl tidb disks shows how far it is")
         )
+    if args.watch:
+        return follow([disk.volume for disk in chosen], lambda: rows(look(client)))
+    told = {disk.volume for disk in chosen}
+    print(shown([disk for disk in rows(look(client)) if disk.volume in told], args.output))
     return Exit.DONE
 
 
-def _list(disks: Sequence[Disk]) -> int:
+def follow(
+    volumes: Sequence[str],
+    now: Callable[[], Sequence[Disk]],
+    pause: Callable[[float], object] = time.sleep,
+) -> int:
+    """A line for each change, until every disk is offered again. WipeError when one goes away meanwhile."""
+    last: dict[str, str] = {}
+    while True:
+        disks = {disk.volume: disk for disk in now()}
+        for volume in volumes:
+            if volume not in disks:
+                raise WipeError(f"{volume} is not there any more: its TidbVolume was deleted")
+            line = f"{volume}: {disks[volume].phase}" + (
+                f": {disks[volume].why}" if disks[volume].why else ""
+            )
+            if last.get(volume) != line:
+                print(line, flush=True)
+            last[volume] = line
+        if all(disks[volume].phase == "Available" for volume in volumes):
+            return Exit.DONE
+        pause(1.0)
+
+
+def listed(disks: Sequence[Disk], fmt: str) -> str:
+    """What could be wiped."""
     found = [disk for disk in disks if disk.phase in _MAY]
-    if not found:
-        print("no disk is Released or Refused: there is nothing to wipe")
-        return Exit.DONE
+    if fmt == "table" and not found:
+        return "no disk is Released or Refused: there is nothing to wipe"
+    if fmt == "table":
+        output.say(f"to wipe one: kubectl tidb wipe {found[0].volume}")
+    return shown(found, fmt)
+
+
+def shown(disks: Sequence[Disk], fmt: str) -> str:
+    if fmt != "table":
+        return output.emit({"disks": [document(disk) for disk in disks]}, fmt)
     head = ("NODE", "DISK", "SIZE", "PHASE", "LAST CLAIM", "VOLUME", "WHY")
-    table = [(d.node, d.path, d.size, d.phase, d.claim or "-", d.volume, d.why) for d in found]
-    print("\n".join(output.columns(head, table, colour=output.colours())))
-    output.say(f"to wipe one: kubectl tidb wipe {found[0].volume}")
-    return Exit.DONE
+    table = [(d.node, d.path, d.size, d.phase, d.claim or "-", d.volume, d.why) for d in disks]
+    return "\n".join(output.columns(head, table, colour=output.colours()))
 
 
 def choose(word: str, disks: Sequence[Disk]) -> Disk:

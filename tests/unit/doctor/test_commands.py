@@ -20,8 +20,6 @@ from hooks.doctor.observe import ReleaseError, choose
 from hooks.doctor.snapshot import Gap, Snapshot, SnapshotError, load, prune, redact, save
 from hooks.doctor.status import render as render_status
 from hooks.doctor.status import status
-from hooks.doctor.wipe import WipeError, confirm
-from hooks.doctor.wipe import choose as choose_disk
 from hooks.engine import Exit
 from schema import names
 from tests.unit.doctor import worlds as w
@@ -307,39 +305,6 @@ def test_colour_repeats_what_the_word_says() -> None:
     plain = output.columns(("A", "B"), [("Failed", "x")])
     painted = output.columns(("A", "B"), [("Failed", "x")], colour=True)
     assert painted[1] == plain[1].replace("Failed", "\033[31mFailed\033[0m")
-
-
-# --- wipe ----------------------------------------------------------------------------------------
-
-
-def test_only_disks_that_nobody_uses_can_be_wiped() -> None:
-    disks = rows(w.world(
-        w.disk(1, "n1", phase="Bound", held="c"), w.disk(2, "n1"), w.disk(3, "n1", phase="Released", held="old"),
-        w.disk(4, "n1", phase="Wiping"),
-    ))  # fmt: skip
-    assert choose_disk("tv-0000000000000003", disks).phase == "Released"
-    assert choose_disk("n1:/mnt/disks/d3", disks).volume == "tv-0000000000000003"
-    for word, said in (
-        (
-            "tv-0000000000000001",
-            "is Bound: it is in use by claim db/c: delete that claim and its pod first",
-        ),
-        ("tv-0000000000000002", "is Available: it is free and clean already"),
-        ("tv-0000000000000004", "is Wiping: it is being wiped already"),
-        ("tv-9", "there is no disk tv-9: expected a TidbVolume or NODE:PATH"),
-    ):
-        with pytest.raises(WipeError) as refused:
-            choose_disk(word, disks)
-        assert said in str(refused.value)
-
-
-def test_a_name_that_is_not_said_again_wipes_nothing() -> None:
-    (disk,) = rows(w.world(w.disk(3, "n1", phase="Released")))
-    confirm(disk, ["tv-0000000000000003"])
-    with pytest.raises(
-        WipeError, match="tv-0000000000000003 is not confirmed: say --confirm tv-0000000000000003"
-    ):
-        confirm(disk, ["tv-0000000000000004"])
 
 
 # --- completion ----------------------------------------------------------------------------------

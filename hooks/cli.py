@@ -22,6 +22,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "cleanup": ("hooks.cleanup.job", "remove what nothing needs any more"),
     "disks": ("hooks.disks.job", "probe this node's disks, publish them, wipe what was released"),
     "doctor": ("hooks.doctor.job", "say why a pod is pending and what a plan would do"),
+    "exporter": ("hooks.exporter", "what the CronJobs told last, as Prometheus metrics"),
     "failover": ("hooks.failover.job", "replace a store or member whose local disk is gone"),
     "preflight": (
         "hooks.doctor.preflight",

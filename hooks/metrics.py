@@ -24,6 +24,15 @@ HELP: dict[str, tuple[str, str]] = {
         "gauge",
         "Unix time of the last round without error, by job.",
     ),
+    "helm_tidb_last_start_seconds": ("gauge", "Unix time of a CronJob's last start, by job."),
+    "helm_tidb_replacements_total": (
+        "counter",
+        "Stores and members that failover has given up in PD, by component.",
+    ),
+    "helm_tidb_seconds_since_loss": (
+        "gauge",
+        "Since failover first saw this store or member not well, by pod; no series when all are.",
+    ),
     "helm_tidb_leader": ("gauge", "1 on the replica that works, by job."),
     "helm_tidb_watch_broken": ("gauge", "1 while the watch of a kind is broken, by job and kind."),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from hooks.kube import CONFIG_MAP, Client, KubeError, NotFoundError, Recorder, R
 # A ConfigMap ends at 1 MiB; 24,000 released disks would each have a wait in the plan.
 _MOST_BYTES = 512 * 1024
 _FIRST = 200
+PLAN_KEY = "plan.json"
 
 _API_VERSIONS = {
     "StatefulSet": "apps/v1",
@@ -46,6 +48,20 @@ def regarding(subject: Subject, home: str = "") -> Regarding:
     )
 
 
+def plan_name(release: str, job: str) -> str:
+    """The ConfigMap that holds the last plan of a job."""
+    return f"{release}-plan-{job}"
+
+
+def plan_in(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The plan that such a ConfigMap holds: {actions, waits, refusals}; {} for none, or one that somebody edited."""
+    try:
+        found = json.loads(((config or {}).get("data") or {}).get(PLAN_KEY, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def camel(code: str) -> str:
     """`delete-claim` → `DeleteClaim`, the form of an Event's reason."""
     return "".join(word.capitalize() for word in code.split("-"))
@@ -61,9 +77,6 @@ class KubeReporter:
     events: Recorder | None = None
     # Text of the plan that was told last, by job; None: not read yet in this process.
     _last: dict[str, str | None] = field(default_factory=dict)
-
-    def name(self, job: str) -> str:
-        return f"{self.release}-plan-{job}"
 
     def planned(self, job: str, plan: Plan[Any]) -> None:
         try:
@@ -112,24 +125,26 @@ class KubeReporter:
         known = self._last.get(job)
         if known is not None:
             return known
-        found = self.client.find(CONFIG_MAP, self.name(job), self.namespace)
-        return str(((found or {}).get("data") or {}).get("plan.json", ""))
+        found = self.client.find(CONFIG_MAP, plan_name(self.release, job), self.namespace)
+        return str(((found or {}).get("data") or {}).get(PLAN_KEY, ""))
 
     def _write(self, job: str, plan: Plan[Any], text: str) -> None:
-        data = {"plan.json": text, "verdict": verdict(job, plan, 0, dry_run=True)}
+        data = {PLAN_KEY: text, "verdict": verdict(job, plan, 0, dry_run=True)}
         labels = {
             "app.kubernetes.io/managed-by": "helm-tidb",
             "app.kubernetes.io/instance": self.release,
         }
         try:
-            self.client.merge_patch(CONFIG_MAP, self.name(job), {"data": data}, self.namespace)
+            self.client.merge_patch(
+                CONFIG_MAP, plan_name(self.release, job), {"data": data}, self.namespace
+            )
         except NotFoundError:
             self.client.create(
                 {
                     "apiVersion": "v1",
                     "kind": "ConfigMap",
                     "metadata": {
-                        "name": self.name(job),
+                        "name": plan_name(self.release, job),
                         "namespace": self.namespace,
                         "labels": labels,
                     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -58,17 +59,18 @@ def run(args: argparse.Namespace) -> int:
         args.namespace,
         policy,
     )
-    return connection.run(CleanupJob(observer, performer, policy, connection), args)
+    job = CleanupJob(observer, performer, policy, connection.turn.take)
+    return connection.run(job, args)
 
 
 @dataclass
 class CleanupJob:
-    """What the engine runs."""
+    """What the engine runs. `take_turn` comes before each action; it raises JobError while another job works."""
 
     observer: Observer
     performer: Performer
     policy: Policy
-    connection: Connection
+    take_turn: Callable[[], None]
     name: str = "cleanup"
 
     def observe(self) -> Snapshot:
@@ -81,5 +83,5 @@ class CleanupJob:
         return plan(snapshot, self.policy)
 
     def apply(self, action: Cleaning) -> Outcome:
-        self.connection.take_lease()
+        self.take_turn()
         return self.performer.apply(action)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from hooks import kube
+from hooks import kube, reporting
 from hooks.doctor import database, disks
 from hooks.doctor.finding import Finding, Weight
 from hooks.doctor.scheduler import Node, Verdict, World
@@ -93,12 +92,8 @@ def hostname(volume: View) -> str:
 def last_plan(snapshot: Snapshot, job: str) -> Mapping[str, Any]:
     """What a job wrote in `<release>-plan-<job>` when it looked last: {actions, waits, refusals}; {} for never."""
     for config in snapshot.own("ConfigMap"):
-        if kube.name(config) == f"{snapshot.release}-plan-{job}":
-            try:
-                found = json.loads((config.get("data") or {}).get("plan.json", "{}"))
-            except ValueError:
-                return {}
-            return found if isinstance(found, dict) else {}
+        if kube.name(config) == reporting.plan_name(snapshot.release, job):
+            return reporting.plan_in(config)
     return {}
 
 

@@ -7,7 +7,6 @@ heartbeat that arrives right then; what lies on the disk is safe even so, since 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from hooks.failover.actions import (
     StopEvicting,
 )
 from hooks.failover.evidence import SILENT, live
+from hooks.failover.kept import write_homes
 from hooks.failover.model import (
     Component,
     Entry,
@@ -37,7 +37,6 @@ from hooks.failover.model import (
     store_owner,
 )
 from hooks.failover.objects import Names
-from hooks.failover.observe import HOMES_KEY, write_data
 from hooks.pd import StoreState
 
 
@@ -87,8 +86,7 @@ class Performer:
     # --- The journal ------------------------------------------------------------------------------
 
     def _note_homes(self, action: NoteHomes) -> Outcome:
-        data = {HOMES_KEY: json.dumps(dict(action.homes), sort_keys=True)}
-        write_data(self.client, self.names.namespace, self.names.kept, self.names.release, data)
+        write_homes(self.client, self.names, dict(action.homes))
         return Outcome.DONE
 
     def _mark(self, action: Mark) -> Outcome:
@@ -113,7 +111,9 @@ class Performer:
         if self._last_word(action.entry.owner) is not action.state:
             return Outcome.STALE
         after = dataclasses.replace(action.entry, state=action.state)
-        return self._swap(action.entry, after)
+        # Once a replacement: only this step makes an entry final.
+        component = Component.PD if after.state is EntryState.REMOVED else Component.TIKV
+        return self._swap(action.entry, after, replaced=component)
 
     def _forget(self, action: Forget) -> Outcome:
         owner = action.entry.owner
@@ -121,8 +121,12 @@ class Performer:
         well = {member_owner(one.id) for one in self._pd.health() if one.healthy}
         return self._swap(action.entry, None) if owner in up | well else Outcome.STALE
 
-    def _swap(self, before: Entry, after: Entry | None) -> Outcome:
-        return journal.swap(self.client, self.names.namespace, before.volume_uid, before, after)
+    def _swap(
+        self, before: Entry, after: Entry | None, replaced: Component | None = None
+    ) -> Outcome:
+        uid = before.volume_uid
+        count = f"{self.names.release}-{replaced}" if replaced else ""
+        return journal.swap(self.client, self.names.namespace, uid, before, after, count=count)
 
     def _last_word(self, owner: str) -> EntryState | None:
         """What PD says of it now, when that is final."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     engine.configure(parser)
 
 
+# A Lease that nobody renews is free after 15 s. Each run is a new process, which must see that for itself: to give
+# up at first sight would leave the Lease of a job that was killed with it for ever.
+PATIENCE_SECONDS = kube.LEASE_SECONDS + 5.0
+
+
+@dataclass
+class Turn:
+    """The Lease that all jobs of a release share. It keeps noise away; safety is in each action's preconditions."""
+
+    lease: kube.Lease
+    held_by: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def take(self) -> None:
+        """Before each action. JobError that says for whom we wait, when that one stays alive."""
+        try:
+            kube.acquire(self.lease, stop=self.stop, seconds=PATIENCE_SECONDS)
+        except kube.HeldError as error:
+            self.held_by = error.holder
+            raise JobError(
+                f"waits for {self.held_by}, which holds Lease {self.lease}; the next run looks again"
+            ) from error
+
+    def give_back(self) -> None:
+        with suppress(kube.KubeError):  # it runs out by itself
+            self.lease.release()
+
+
 @dataclass
 class Connection:
-    """The two ends that a job talks to, and the Lease that all jobs of the release share."""
+    """The two ends that a job talks to, and its turn among the jobs of the release."""
 
     client: kube.Client
     names: Names
-    lease: kube.Lease
+    turn: Turn
     transport: pd.Transport
     urls: tuple[str, ...]
-    held_by: str = ""
 
     @classmethod
     def make(cls, job: str, args: argparse.Namespace) -> Connection:
@@ -75,20 +103,10 @@ class Connection:
         )
         holder = f"{job} {socket.gethostname()}"
         lease = kube.Lease(client, args.namespace, names.lease, holder)
-        return cls(client, names, lease, args.transport or pd.Http(tls), tuple(args.pd))
+        return cls(client, names, Turn(lease), args.transport or pd.Http(tls), tuple(args.pd))
 
     def pd_of(self, urls: Iterable[str]) -> pd.Pd:
         return pd.Pd(self.urls or list(urls), transport=self.transport)
-
-    def take_lease(self) -> None:
-        """JobError that says for whom we wait. The Lease keeps noise away; safety is in each action's
-        preconditions.
-        """
-        self.held_by = self.lease.try_acquire()
-        if self.held_by:
-            raise JobError(
-                f"waits for {self.held_by}, which holds Lease {self.lease}; the next run looks again"
-            )
 
     def run(self, job: Any, args: argparse.Namespace) -> int:
         """`--scheduled` (a CronJob) ends waits and refusals with 0: Events and the ConfigMap
@@ -102,8 +120,7 @@ class Connection:
                 self.client, self.names.namespace, self.names.release, events
             )
         code = runner.run()
-        with suppress(kube.KubeError):  # it runs out by itself
-            self.lease.release()
-        if self.held_by:
+        self.turn.give_back()
+        if self.turn.held_by:
             code = Exit.WAITING
         return Exit.DONE if args.scheduled and code in (Exit.WAITING, Exit.REFUSED) else code

@@ -5,6 +5,7 @@ hand.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,17 +67,18 @@ def run(args: argparse.Namespace) -> int:
         keep=not args.dry_run,
     )
     performer = Performer(connection.client, lambda: observer.pd, connection.names)
-    return connection.run(FailoverJob(observer, performer, policy, connection), args)
+    job = FailoverJob(observer, performer, policy, connection.turn.take)
+    return connection.run(job, args)
 
 
 @dataclass
 class FailoverJob:
-    """What the engine runs."""
+    """What the engine runs. `take_turn` comes before each action; it raises JobError while another job works."""
 
     observer: Observer
     performer: Performer
     policy: Policy
-    connection: Connection
+    take_turn: Callable[[], None]
     name: str = "failover"
 
     def observe(self) -> Snapshot:
@@ -89,5 +91,5 @@ class FailoverJob:
         return plan(snapshot, self.policy)
 
     def apply(self, action: Step) -> Outcome:
-        self.connection.take_lease()
+        self.take_turn()
         return self.performer.apply(action)

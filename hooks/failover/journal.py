@@ -11,7 +11,7 @@ import json
 from datetime import UTC, datetime
 
 from hooks.engine import JobError, Outcome
-from hooks.failover.model import Entry, EntryState
+from hooks.failover.model import Component, Entry, EntryState
 from hooks.kube import (
     CONFIG_MAP,
     AlreadyExistsError,
@@ -22,6 +22,10 @@ from hooks.kube import (
     version,
 )
 from schema import names
+
+# Annotation `…/<release>-<component>`: how many replacements there were, counted with the entry that becomes final,
+# in one write. It stays when the entry goes.
+REPLACED = f"replaced.{names.GROUP}"
 
 
 def read(client: Client, namespace: str) -> tuple[Entry, ...]:
@@ -72,9 +76,18 @@ def text(entry: Entry) -> str:
 
 
 def swap(
-    client: Client, namespace: str, volume_uid: str, before: Entry | None, after: Entry | None
+    client: Client,
+    namespace: str,
+    volume_uid: str,
+    before: Entry | None,
+    after: Entry | None,
+    *,
+    count: str = "",
 ) -> Outcome:
-    """Put `after` where `before` is (None: nothing), or STALE when something else is there by now."""
+    """Put `after` where `before` is (None: nothing), or STALE when something else is there by now.
+
+    `count` names a counter (`<release>-<component>`) that goes up by one with it.
+    """
     obj = client.find(CONFIG_MAP, names.FINISHED_VOLUMES, namespace)
     held = {entry.volume_uid: entry for entry in entries(obj)}
     if held.get(volume_uid) == after:
@@ -93,8 +106,21 @@ def swap(
                 }
             )
         else:
-            patch = {"metadata": {"resourceVersion": version(obj)}, "data": data}
+            metadata: Obj = {"resourceVersion": version(obj)}
+            if count:
+                metadata["annotations"] = {f"{REPLACED}/{count}": str(_count(obj, count) + 1)}
+            patch = {"metadata": metadata, "data": data}
             client.merge_patch(CONFIG_MAP, names.FINISHED_VOLUMES, patch, namespace)
     except (AlreadyExistsError, ConflictError, NotFoundError):
         return Outcome.STALE
     return Outcome.DONE
+
+
+def replaced(obj: Obj | None, release: str, component: Component) -> int:
+    """How many stores or members of this release were ever replaced."""
+    return _count(obj, f"{release}-{component}")
+
+
+def _count(obj: Obj | None, count: str) -> int:
+    said = (((obj or {}).get("metadata") or {}).get("annotations") or {}).get(f"{REPLACED}/{count}")
+    return int(said) if said is not None and said.isdecimal() else 0

@@ -55,11 +55,6 @@ class Names:
         return [service, *(f"{self.scheme}://{host}:2379" for host in hosts)]
 
     @property
-    def kept(self) -> str:
-        """The job's own ConfigMap: what one run leaves for the next, and its metrics."""
-        return f"{self.release}-failover"
-
-    @property
     def evictions(self) -> str:
         """ConfigMap where a job notes an evict-leader scheduler as its own before it adds it: store id → the
         Lease's holder.
@@ -91,13 +86,16 @@ class Set:
 
 
 def stateful_sets(client: kube.Client, of: Names) -> dict[Component, Set]:
-    """Both of the release's. NotFoundError when one is not there."""
-    return {
-        component: stateful_set(
-            client.get(kube.STATEFUL_SET, f"{of.release}-{component}", of.namespace)
+    """Both of the release's, in one call. JobError when one is not there."""
+    listed = client.list(kube.STATEFUL_SET, of.namespace, labels=of.selector(*Component))
+    found = {kube.name(obj): obj for obj in listed}
+    missing = [name for one in Component if (name := f"{of.release}-{one}") not in found]
+    if missing:
+        raise JobError(
+            f"namespace {of.namespace} has no StatefulSet {' and no '.join(missing)} with the labels "
+            f"{of.selector(*Component)}: is {of.release!r} the release's name (--release)?"
         )
-        for component in Component
-    }
+    return {one: stateful_set(found[f"{of.release}-{one}"]) for one in Component}
 
 
 def stateful_set(obj: kube.View) -> Set:

@@ -6,14 +6,13 @@ pods and claims, of Nodes and volumes; and a second reading of PD, 15 s after th
 speaks of a loss: then the leader is asked every few seconds in between, so that one which changed and changed
 back is noticed.
 
-The first reading of a run is kept in ConfigMap `<release>-failover` for the next one; nothing is kept at rest.
+The first reading of a run is kept for the next one (kept.py); nothing is kept at rest.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,6 +24,8 @@ from hooks.boot.volume import problem as not_local
 from hooks.engine import JobError
 from hooks.failover import journal, objects
 from hooks.failover.evidence import reading_of
+from hooks.failover.kept import homes_in, lost_in, reading_in, write_lost, write_reading
+from hooks.failover.kept import name as kept_name
 from hooks.failover.model import (
     Component,
     PdSilent,
@@ -41,8 +42,6 @@ from hooks.failover.plan import plan, store_in_question
 from hooks.failover.quorum import regions_without
 from schema import names
 
-READING_KEY = "reading.json"
-HOMES_KEY = "homes.json"
 REGION_CHECKS = ("down-peer", "miss-peer", "pending-peer")
 # A PD leader holds its lease for 3 s: asked this often, one that lost it and won it back in between has been
 # seen to.
@@ -79,6 +78,7 @@ class Observer:
     _kept: bool = False
     _kept_read: bool = False
     _left: Reading | None = None
+    _lost: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def pd(self) -> pd.Pd:
@@ -91,10 +91,12 @@ class Observer:
         server.
         """
         seen = self._glance()
-        if isinstance(seen.pd, PdSilent) or not seen.slots:
+        if isinstance(seen.pd, PdSilent):
             return seen
-        view = seen.pd
-        seen = self._with_earlier(seen, view)
+        if not seen.slots:
+            self._keep_well()
+            return seen
+        seen = self._with_earlier(seen, seen.pd)
         if self._says(seen) & READ_AGAIN:
             self._watch()
             seen = self._glance()
@@ -116,10 +118,12 @@ class Observer:
         if self._pd is None:
             self._pd = self.pd_of(self.names.pd_urls(sets[Component.PD].replicas))
         known = record.read(self.client, self.names.namespace, self.names.release)
-        kept = self.client.find(kube.CONFIG_MAP, self.names.kept, self.names.namespace)
+        kept = self.client.find(
+            kube.CONFIG_MAP, kept_name(self.names.release), self.names.namespace
+        )
         if not self._kept_read:
             # Before this run writes its own.
-            self._kept_read, self._left = True, reading_in(kept)
+            self._kept_read, self._left, self._lost = True, reading_in(kept), lost_in(kept)
         claims = objects.claims(self.client, self.names)
         seen = Snapshot(
             now=self.clock.now(),
@@ -283,7 +287,7 @@ class Observer:
         """Add the first reading of this run when it is old enough; else the one that an earlier run left."""
         now = reading_of(view, seen.now)
         kept = self._left
-        self._keep(now)
+        self._keep(now, seen)
         if self._first is None:
             self._first = now
         if now.taken - self._first.taken >= self.policy.reading_gap:
@@ -305,64 +309,18 @@ class Observer:
                 # The next look says what is wrong; until then nobody leads.
                 self._note_leader(0)
 
-    def _keep(self, reading: Reading) -> None:
-        """Write the first reading of this run down. Losing it costs the next run 15 s."""
+    def _keep(self, reading: Reading, seen: Snapshot) -> None:
+        """Write the first reading of this run down, and since when which place is not well. Losing it costs the
+        next run 15 s.
+        """
         if self._kept or not self.keep:
             return
         self._kept = True
-        raw = {
-            "taken": reading.taken.isoformat(),
-            "leader": str(reading.leader),
-            "beats": {str(store): str(beat) for store, beat in sorted(reading.beats.items())},
-            "unhealthy": [str(member) for member in sorted(reading.unhealthy)],
-            "nameless": [str(member) for member in sorted(reading.nameless)],
-        }
-        data = {READING_KEY: json.dumps(raw, sort_keys=True)}
-        write_data(self.client, self.names.namespace, self.names.kept, self.names.release, data)
+        self._lost = {slot.name: self._lost.get(slot.name, seen.now) for slot in seen.slots}
+        write_reading(self.client, self.names, reading, self._lost)
 
-
-def reading_in(kept: kube.Obj | None) -> Reading | None:
-    """What an earlier run wrote down; None for anything that is no reading: it is worth no more than 15 s."""
-    try:
-        raw = json.loads(((kept or {}).get("data") or {})[READING_KEY])
-        return Reading(
-            taken=datetime.fromisoformat(raw["taken"]),
-            leader=int(raw["leader"]),
-            beats={int(store): int(beat) for store, beat in raw["beats"].items()},
-            unhealthy=frozenset(int(member) for member in raw["unhealthy"]),
-            nameless=frozenset(int(member) for member in raw["nameless"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def homes_in(kept: kube.Obj | None) -> dict[str, str]:
-    """Who lived on which volume; {} for anything else. JobError when a person has broken it: a guess could
-    cost a disk.
-    """
-    text = ((kept or {}).get("data") or {}).get(HOMES_KEY, "{}")
-    try:
-        return {str(owner): str(volume) for owner, volume in json.loads(text).items()}
-    except (ValueError, AttributeError) as error:
-        raise JobError(
-            f"ConfigMap {kube.name(kept or {})}: {HOMES_KEY} is {text[:80]!r}; delete that key, it is written anew "
-            "at rest"
-        ) from error
-
-
-def write_data(
-    client: kube.Client, namespace: str, name: str, release: str, data: dict[str, str]
-) -> None:
-    """Merge keys into a ConfigMap of the job's own, made when it is not there."""
-    try:
-        client.merge_patch(kube.CONFIG_MAP, name, {"data": data}, namespace)
-    except kube.NotFoundError:
-        metadata = {
-            "name": name,
-            "namespace": namespace,
-            "labels": {
-                "app.kubernetes.io/managed-by": "helm-tidb",
-                "app.kubernetes.io/instance": release,
-            },
-        }
-        client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    def _keep_well(self) -> None:
+        """All is well (again): a write only where something was lost before."""
+        if self._lost and self.keep:
+            self._lost = {}
+            write_lost(self.client, self.names, self._lost)

@@ -28,7 +28,7 @@ from hooks.kube.backoff import Backoff
 from tests.faults.faulty import CrashedError, Fault, Faulty
 from tests.faults.memory import Memory
 from tests.faults.small_pd import CLUSTER, PdFault, SmallPd
-from tests.faults.test_failover import claim, config_map, node_object, stateful_set, volume
+from tests.faults.stage import claim, config_map, node_object, stateful_set, volume
 
 IP = "10.0.0.9"
 FIRST = "basic-pd-0,basic-pd-1,basic-pd-2"

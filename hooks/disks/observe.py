@@ -114,8 +114,12 @@ def observe(host: Host, discovery: str, look: LookAt) -> Snapshot:
 
 
 def _around(point: str, points: Mapping[str, object]) -> str | None:
-    above = [other for other in points if point.startswith(other + "/")]
-    return max(above, key=len, default=None)
+    above = os.path.dirname(point)
+    while len(above) > 1:
+        if above in points:
+            return above
+        above = os.path.dirname(above)
+    return None
 
 
 def _plain_folders(discovery: str, points: Mapping[str, object]) -> list[str]:

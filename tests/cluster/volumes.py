@@ -11,6 +11,7 @@ from ci.cluster import Cluster, node
 from schema import names
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
+from tests.cluster.release import forget_volumes
 
 CLASS = "volumes-test"
 VALUES: dict[str, dict[str, Any]] = {
@@ -67,6 +68,21 @@ class Disks:
     def on_node(self, machine: str, *command: str) -> str:
         _, memory = self.cluster.node(machine)
         return node.enter(memory, machine, *command)
+
+
+def component(obj: Object) -> str:
+    return str(obj["metadata"].get("labels", {}).get("app.kubernetes.io/component", ""))
+
+
+def remove(kube: Kubectl, objects: list[Object]) -> None:
+    """Everything cluster-scoped that a release made, finalizers first: nobody is left to take them off."""
+    kube.run("delete", "deploy/d-volumes", "ds/d-disk-agent", "--wait=true")
+    forget_volumes(kube)
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    for o in objects:
+        if "namespace" not in o["metadata"]:
+            name = o["metadata"]["name"]
+            kube.run("delete", o["kind"], name, "--ignore-not-found", "--wait=false")
 
 
 def stateful_set(name: str, replicas: int = 3) -> Object:

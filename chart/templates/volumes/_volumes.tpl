@@ -15,7 +15,11 @@ with every event, so nothing that runs all the time can lean on them.
   resources: [tidbvolumes/status]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [nodes, persistentvolumeclaims]
+  resources: [nodes]
+  verbs: [list, watch]
+# Get: before a disk is cleared, its claim is looked for once more.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
   verbs: [get, list, watch]
 # A database job's word about volumes that were its own, in its own namespace.
 - apiGroups: [""]

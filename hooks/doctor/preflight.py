@@ -85,9 +85,6 @@ def run(args: argparse.Namespace) -> int:
     found = check(wanted, snapshot)
     for line in report(wanted, found, args.mode):
         print(line)
-    # Without the CRD there are no disks to know of: that is a first install, and no gap.
-    for line in gaps.sentences(gap for gap in snapshot.gaps if gap.forbidden):
-        print(f"  note: {line}")
     refused = args.mode == "refuse" and any(one.weight is Weight.PROBLEM for one in found)
     return Exit.REFUSED if refused else Exit.DONE
 
@@ -144,6 +141,7 @@ def check(wanted: Wanted, snapshot: Snapshot) -> tuple[Finding, ...]:
     """Pure. Problems first."""
     found = [
         *_kubernetes(wanted),
+        *_rights(wanted, snapshot),
         *_version(wanted, snapshot),
         *_classes(wanted, snapshot),
         *_manager(wanted, snapshot),
@@ -159,6 +157,20 @@ def _kubernetes(wanted: Wanted) -> Iterator[Finding]:
             "kubernetes", Subject("Kubernetes", "server"),
             f"the API server is {wanted.server[0]}.{wanted.server[1]}, and the chart needs {OLDEST[0]}.{OLDEST[1]}",
             "upgrade Kubernetes first: the guards of replicas and disks are ValidatingAdmissionPolicies",
+        )  # fmt: skip
+
+
+def _rights(wanted: Wanted, snapshot: Snapshot) -> Iterator[Finding]:
+    """What can't be looked at is not taken for well. Without the CRD there are no disks to know of: that is a first
+    install, and no gap.
+    """
+    for gap in sorted(gap for gap in snapshot.gaps if gap.forbidden):
+        (said,) = gaps.sentences([gap])
+        what = "ClusterRole" if not gap.namespace else "Role"
+        yield _problem(
+            "rights", Subject("ServiceAccount", f"{wanted.release}-preflight", wanted.namespace),
+            f"its account {said}",
+            f"give it the {what} that the chart renders for it (chart/templates/preflight), or preflight.mode=off",
         )  # fmt: skip
 
 

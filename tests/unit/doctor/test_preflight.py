@@ -9,6 +9,7 @@ import pytest
 
 from hooks.doctor.finding import Finding, Weight
 from hooks.doctor.preflight import Component, Wanted, WantedError, check, parse, report
+from hooks.doctor.snapshot import Gap
 from tests.unit.doctor import worlds as w
 
 
@@ -129,6 +130,19 @@ def test_a_quota_that_is_too_small() -> None:
         check(wanted(component("tidb", 1, "2Gi", cls="", storage="")), w.world(w.node("n1"), quota))
     )
     assert found.why == "it leaves 1Gi requests.memory, and the pods that are still to come ask 2Gi"
+
+
+def test_what_it_may_not_read_is_not_taken_for_well() -> None:
+    gap = Gap("nodes", "", "", "no reason can be given node by node", "403")
+    unknown = Gap(
+        "tidbvolumes", "helm-tidb.io", "", "the disks can't be listed", "404", forbidden=False
+    )
+    found = only(check(wanted(component()), w.world(gaps=(gap, unknown))))
+    assert (found.code, str(found.subject)) == ("rights", "ServiceAccount db/shop-preflight")
+    assert found.why == (
+        "its account may not list nodes in the whole cluster: no reason can be given node by node"
+    )
+    assert found.remedy.startswith("give it the ClusterRole that the chart renders for it")
 
 
 def test_an_old_kubernetes() -> None:

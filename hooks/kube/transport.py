@@ -7,6 +7,7 @@ connection pool; not the typed models, not its retries (they would repeat writes
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import config
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.exceptions import ApiException
@@ -29,6 +31,12 @@ _CONNECT_SECONDS = 5.0
 _TOKEN_SECONDS = 5.0
 _CHUNK = 1 << 16
 
+# All that the package raises for a kubeconfig that is missing, no YAML, or YAML of another kind.
+_UNUSABLE = (
+    *(config.ConfigException, OSError, ValueError, yaml.YAMLError),
+    *(AttributeError, KeyError, TypeError),
+)
+
 # The package ships no types; these are the calls of it that we make.
 _load_in_cluster: Callable[..., None] = config.load_incluster_config
 _load_kubeconfig: Callable[..., None] = config.load_kube_config
@@ -39,9 +47,15 @@ class HttpTransport:
     """The real one. Safe to share between threads; `connections` is how many of them find a kept connection."""
 
     def __init__(
-        self, load: Callable[[Configuration], None], *, agent: str, connections: int = 4
+        self,
+        load: Callable[[Configuration], None],
+        *,
+        agent: str,
+        connections: int = 4,
+        source: str = "",
     ) -> None:
         self._load = load
+        self._source = source
         self._agent = agent
         self._connections = connections
         self._lock = threading.Lock()
@@ -52,10 +66,10 @@ class HttpTransport:
         configuration = Configuration()
         try:
             self._load(configuration)
-        except (config.ConfigException, OSError, ValueError) as error:
+        except _UNUSABLE as error:
             raise ConfigurationError(
-                f"cannot tell which API server to use: {error}; run in a pod with a service account, "
-                "or name a kubeconfig with --kubeconfig or KUBECONFIG"
+                f"cannot tell which API server to use: {_one_line(error)}; read {self._source}; run in a pod with a "
+                "service account, or name a kubeconfig with --kubeconfig or KUBECONFIG"
             ) from error
         configuration.retries = False
         # A peer that vanished without a word is noticed after 30 s, not after the kernel's two hours.
@@ -195,19 +209,28 @@ def connect(
             persist_config=False,
         )
 
-    return HttpTransport(load, agent=agent, connections=connections)
+    named = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    source = f"kubeconfig {named}" + (f", context {context}" if context else "")
+    return HttpTransport(load, agent=agent, connections=connections, source=source)
 
 
 def context_namespace(kubeconfig: str = "", context: str = "") -> str:
     """The namespace that a kubeconfig's context names; "" when it names none, or there is no kubeconfig."""
     try:
         contexts, active = _list_contexts(config_file=kubeconfig or None)
-    except (config.ConfigException, OSError, ValueError):
+    except _UNUSABLE:
         return ""
     for one in contexts:
         if one["name"] == (context or active["name"]):
             return str(one.get("context", {}).get("namespace") or "")
     return ""
+
+
+def _one_line(error: Exception) -> str:
+    """YAML's errors have a line a place; a bare KeyError has the key alone."""
+    text = " ".join(str(error).split())
+    bare = isinstance(error, AttributeError | KeyError | TypeError)
+    return f"it is no kubeconfig ({text})" if bare else text
 
 
 def _headers(raw: urllib3.response.HTTPResponse) -> dict[str, str]:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from kubernetes.client.configuration import Configuration
 
 from hooks import kube
 from hooks.kube.backoff import Backoff
-from hooks.kube.transport import HttpTransport, connect
+from hooks.kube.transport import HttpTransport, connect, context_namespace
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -275,3 +276,26 @@ def test_without_a_cluster_the_remedy_is_named(
     with pytest.raises(kube.ConfigurationError) as caught:
         connect(agent="x", kubeconfig=f"{tmp_path}/none")
     assert "name a kubeconfig with --kubeconfig or KUBECONFIG" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("clusters: [", "did not find expected node content|expected the node content"),
+        ("[]", r"it is no kubeconfig \(list indices must be integers"),
+        ("x", r"it is no kubeconfig \('str' object"),
+        ("", "file is empty"),
+        ("contexts: [{name: c}]\ncurrent-context: c", "Expected key context in"),
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_told_with_its_path(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(kube.ConfigurationError, match=said) as caught:
+        connect(agent="x", kubeconfig=str(path), context="")
+    assert f"; read kubeconfig {path}; " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert context_namespace(str(path)) == ""

@@ -64,7 +64,9 @@ def _main(words: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="job", metavar="job", required=True)
     chosen = next((word for word in words if not word.startswith("-")), "")
     for name, (module, text) in JOBS.items():
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         if name == chosen:
             try:
                 job = importlib.import_module(module)

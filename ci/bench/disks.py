@@ -110,7 +110,7 @@ def _inserted(cluster: Cluster, client: kube.Client) -> None:
     )
     _forget(client)
     control = [sys.executable, "-m", "hooks", "volumes", "--controller", "--namespace=default"]
-    control += [f"--kubeconfig={cluster.kubeconfig}", f"--port={PORT}"]
+    control += [f"--kubeconfig={cluster.kubeconfig}", "--address=127.0.0.1", f"--port={PORT}"]
     with (
         tempfile.TemporaryDirectory(prefix="helm-tidb-bench-") as folder,
         _machine(Path(folder), 24, spare=RUNS, config=CHART) as machine,

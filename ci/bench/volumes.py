@@ -230,7 +230,7 @@ class _Controller:
     def __init__(self, cluster: Cluster) -> None:
         self._command = [sys.executable, "-m", "hooks", "volumes", "--controller"]
         self._command += ["--kubeconfig", str(cluster.kubeconfig), "--namespace", NAMESPACE]
-        self._command += ["--port", str(PORT)]
+        self._command += ["--address", "127.0.0.1", "--port", str(PORT)]
         self._log = (cluster.kubeconfig.parent / "bench-volumes.log").open("ab")
 
     def __enter__(self) -> _Controller:

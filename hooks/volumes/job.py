@@ -63,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=8080, help="of /metrics and /healthz, for --controller"
     )
+    parser.add_argument("--address", default="", help="of the same; default: every one")
     parser.add_argument(
         "--unattended",
         action="store_true",
@@ -139,6 +140,7 @@ def control(client: Client, policy: Policy, args: argparse.Namespace) -> int:
     server = serve(
         controller.metrics,
         args.port,
+        host=args.address,
         healthy=lambda: controller.healthy() if leading.is_set() else "",
     )
     lease = Lease(client, args.namespace, args.release + LEASE_SUFFIX, _me())

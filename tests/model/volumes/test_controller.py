@@ -7,17 +7,25 @@ real agents (tests/cluster), how long it takes at full size (ci/bench/volumes.py
 
 from __future__ import annotations
 
+import argparse
+import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
+import hooks.kube.lease
+from hooks.engine import Exit
+from hooks.kube import Recorder
 from hooks.kube.errors import RetryableError, UnknownOutcomeError
 from hooks.kube.wire import Request, Response, Stream, Transport
 from hooks.volumes import controller as module
+from hooks.volumes import job
 from hooks.volumes.controller import Controller
 from schema import names
 from tests.model.volumes.agents import FakeAgent, FakeDisk
@@ -55,6 +63,22 @@ class Reachable:
             self.streams.pop().close()
 
 
+@dataclass
+class Forbidding:
+    """A Transport that lets no Event be written."""
+
+    inner: Transport
+
+    def request(self, request: Request, seconds: float) -> Response:
+        if "/events" in request.path:
+            said = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "forbidden"}
+            return Response(403, {}, json.dumps(said).encode())
+        return self.inner.request(request, seconds)
+
+    def stream(self, request: Request, silence: float) -> Stream:
+        return self.inner.stream(request, silence)
+
+
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is held back is held back until it is overtaken, however slow the machine."""
@@ -66,8 +90,10 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def running(stage: Stage) -> Iterator[Controller]:
     """A controller in a thread, until the block ends."""
     stage.memory.changed.watched = True
-    said: list[str] = []
-    controller = Controller(stage.client(), stage.policy, NAMESPACE, workers=4, say=said.append)
+    client = stage.client()
+    recorder = Recorder(client, "helm-tidb.io/volumes", "pod-1")
+    say = stage.said.append
+    controller = Controller(client, stage.policy, NAMESPACE, recorder, workers=4, say=say)
     thread = threading.Thread(target=controller.run, daemon=True)
     thread.start()
     try:
@@ -213,6 +239,108 @@ def test_what_is_under_way_goes_before_what_is_new() -> None:
         until(stage, lambda: stage.phase("wwn-n03-1") == "Bound")
     # Four workers had begun with new ones before it came.
     assert order.index(names.volume_name("wwn-n03-1")) <= 4
+
+
+def test_an_inventory_edited_into_nonsense_is_told_once_and_the_last_good_one_counts() -> None:
+    stage = started()
+    with running(stage) as controller:
+        at_rest(stage, controller)
+        work, stage.agents_work = stage.agents_work, lambda: None  # type: ignore[method-assign]
+        stage.publish("n03", '{"version": 1, "node": "n03"}')
+        stage.publish("n04", '{"version": 1, "node": "n05"}')
+        until(stage, lambda: len(controller.world.complaints) == 2)
+        for _ in range(3):
+            controller._tick()
+        warnings = [e for e in stage.memory.all("events") if e["type"] == "Warning"]
+        assert [(e["reason"], e["regarding"]["name"]) for e in warnings] == [
+            ("InvalidContent", "tidb-disks-n03"),
+            ("InvalidContent", "tidb-disks-n04"),
+        ]
+        assert "the last valid content counts: data must contain" in warnings[0]["note"]
+        assert phases(stage) == ["Available"] * NODES * DISKS
+        stage.agents_work = work  # type: ignore[method-assign]
+        until(stage, lambda: not controller.world.complaints)
+
+
+def test_what_it_did_and_refused_is_an_event_and_a_line() -> None:
+    stage = started()
+    claim = stage.bind(names.folder_name(names.volume_name("wwn-n03-1"), 1))
+    with running(stage):
+        until(stage, lambda: "Bound" in phases(stage))
+        stage.release(claim)
+        until(stage, lambda: "Released" in phases(stage))
+        stage.disk_of(claim["spec"]["volumeName"]).foreign.add("photos")
+        stage.annotate(names.volume_name("wwn-n03-1"), "now")
+        until(stage, lambda: "Refused" in phases(stage))
+        until(
+            stage,
+            lambda: any(
+                "wipe-dirty" in str(e) or "WipeDirty" in str(e) for e in stage.memory.all("events")
+            ),
+        )
+    told = [(e["type"], e["reason"]) for e in stage.memory.all("events")]
+    assert sorted(told) == [
+        ("Normal", "FencePv"),
+        ("Normal", "PermitWipe"),
+        ("Warning", "WipeDirty"),
+    ]
+    assert any(
+        line.startswith("volumes: did permit to clear generation 1 (") for line in stage.said
+    )
+    assert any("to go on: move the files away; or, to delete" in line for line in stage.said)
+
+
+def test_events_that_cannot_be_written_hold_up_nothing() -> None:
+    stage = started()
+    forbid = Forbidding(stage.memory)
+    stage.wrap = lambda _: forbid
+    claim = stage.bind(names.folder_name(names.volume_name("wwn-n03-1"), 1))
+    with running(stage):
+        until(stage, lambda: "Bound" in phases(stage))
+        stage.release(claim)
+        until(stage, lambda: "Released" in phases(stage))
+        stage.annotate(names.volume_name("wwn-n03-1"), "now")
+        until(stage, lambda: "Wiping" not in phases(stage) and "Released" not in phases(stage))
+    assert any("could not record an Event: POST" in line for line in stage.said)
+
+
+def lease(stage: Stage, holder: str) -> None:
+    """As another pod writes it."""
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": holder}
+    metadata = {"name": "tidb-volumes", "namespace": NAMESPACE}
+    kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    stage.memory.put({**kind, "metadata": metadata, "spec": spec})
+
+
+def test_one_pod_works_and_one_that_lost_the_lease_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = started()
+    stage.memory.changed.watched = True
+    stage.add_node("new", FakeDisk("wwn-new"))
+    lease(stage, "pod-2")
+    monkeypatch.setattr(hooks.kube.lease, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(job, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(job, "_say", stage.said.append)
+
+    def others() -> None:
+        until(stage, lambda: "standing by: pod-2 leads" in stage.said)
+        assert names.volume_name("wwn-new") not in _names(stage)
+        lease(stage, "")
+        until(stage, lambda: phases(stage).count("Available") == NODES * DISKS + 1)
+        lease(stage, "pod-3")
+
+    args = argparse.Namespace(namespace=NAMESPACE, release="tidb", address="127.0.0.1", port=0)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(others)
+        try:
+            assert job.control(stage.client(), stage.policy, args) is Exit.ERROR
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        told.result()
+    assert stage.said[-1] == (
+        "error: the Lease was lost; ending, so that its new holder works alone"
+    )
 
 
 def _sees_bound(controller: Controller, pv: str) -> bool:

@@ -107,6 +107,26 @@ def test_shared_disks_are_refused_or_offered_under_a_class_of_their_own() -> Non
     assert stage.pv(G1)["spec"]["storageClassName"] == "tidb-local-shared"
 
 
+def test_a_pv_of_another_disk_under_the_same_name_is_an_error_and_stays() -> None:
+    """Made by hand, or by another tool; without our label no watch shows it."""
+    stage = Stage()
+    stage.add_node("n1", FakeDisk(A))
+    theirs = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": G1}}
+    stage.memory.put({**theirs, "spec": {}, "status": {"phase": "Available"}})
+    for _ in range(3):
+        code = stage.run()
+        stage.agents_work()
+    assert code is Exit.ERROR
+    assert (
+        f"create PV {G1}: a PV of that name exists and is not of disk {A} (annotation "
+        "helm-tidb.io/identity is None); delete it if nobody needs it"
+    ) in stage.said[-1]
+    assert stage.pv(G1)["spec"] == {}
+    stage.memory.remove("persistentvolumes", G1)
+    assert stage.settle() is Exit.DONE
+    assert stage.phase(A) == "Available"
+
+
 # --- in use ---
 def test_use_is_shown_with_component_and_ordinal() -> None:
     stage = one_disk()

@@ -69,13 +69,14 @@ class Database:
 
     # --- What PD says -----------------------------------------------------------------------------
 
-    def pd(self, path: str, body: Any = None) -> Any:
+    def pd(self, path: str, body: Any = None, method: str = "") -> Any:
         """PD's answer, from whichever of its pods answers; None while none does. With a body it is a POST."""
         data = None if body is None else json.dumps(body).encode()
         for pod in self.release.pods("pd"):
             url = f"http://{pod['status']['podIP']}:2379{path}"
+            asked = urllib.request.Request(url, data, method=method or None)
             try:
-                with urllib.request.urlopen(url, data, timeout=5) as answer:
+                with urllib.request.urlopen(asked, timeout=5) as answer:
                     return json.load(answer)
             except (OSError, ValueError):
                 continue
@@ -146,27 +147,30 @@ class Database:
     # --- The job ----------------------------------------------------------------------------------
 
     def run_failover(self, *more: str) -> str:
+        return self.run_job("failover", *more)
+
+    def run_job(self, job: str, *more: str) -> str:
         """As `kubectl create job --from=cronjob/…`; returns its log when it has ended."""
         self._runs += 1
         name = f"run-{self._runs}-{int(time.time())}"
-        self.start_failover(name, *more)
+        self.start_job(name, job, *more)
         self.wait_for(lambda: self.ended(name), 120, f"Job {name} ended", self.seen)
         return self.log(name)
 
-    def start_failover(self, name: str, *more: str) -> None:
-        job = json.loads(
+    def start_job(self, name: str, job: str, *more: str) -> None:
+        made = json.loads(
             self.kube.run(
                 "create",
                 "job",
                 name,
-                f"--from=cronjob/{NAME}-failover",
+                f"--from=cronjob/{NAME}-{job}",
                 "--dry-run=client",
                 "-o",
                 "json",
             )
         )
-        job["spec"]["template"]["spec"]["containers"][0]["args"] += more
-        self.kube.run("create", "-f", "-", stdin=json.dumps(job))
+        made["spec"]["template"]["spec"]["containers"][0]["args"] += more
+        self.kube.run("create", "-f", "-", stdin=json.dumps(made))
 
     def ended(self, name: str) -> bool:
         status = self.kube.get("job", name).get("status", {})

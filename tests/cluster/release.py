@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,14 +163,19 @@ class Release:
 
     def stores(self) -> list[Object]:
         """PD's stores as PD tells them, asked through a PD pod's address."""
-        import urllib.request
-
         address = self.pods("pd")[0]["status"]["podIP"]
         with urllib.request.urlopen(
             f"http://{address}:2379/pd/api/v1/stores", timeout=10
         ) as answer:
             found: list[Object] = json.load(answer)["stores"]
             return found
+
+    def prometheus(self, path: str, **query: str) -> Any:
+        """What the monitor's Prometheus answers below /api/v1."""
+        address = self.pods("prometheus")[0]["status"]["podIP"]
+        url = f"http://{address}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
 
 
 def sql_answers(host: str, port: int) -> bool:

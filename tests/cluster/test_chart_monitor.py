@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,25 +29,18 @@ def release(cluster: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator[Release
         made.helm("uninstall", NAME, "--ignore-not-found", "--wait=hookOnly")
 
 
-def prometheus(release: Release, path: str, **query: str) -> Any:
-    address = release.pods("prometheus")[0]["status"]["podIP"]
-    url = f"http://{address}:9090/api/v1/{path}?{urllib.parse.urlencode(query)}"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.load(answer)["data"]
-
-
 def targets(release: Release) -> dict[str, str]:
     """`component/instance` → up, down or unknown."""
     if not release.ready(prometheus=1):
         return {}
-    found = prometheus(release, "targets", state="active")["activeTargets"]
+    found = release.prometheus("targets", state="active")["activeTargets"]
     return {f"{t['labels']['component']}/{t['labels']['instance']}": t["health"] for t in found}
 
 
 def oldest(release: Release) -> float | None:
     """When the oldest sample that Prometheus has was taken (seconds since 1970); None as long as it has none."""
-    found = prometheus(
-        release, "query", query="min_over_time(timestamp(up{job='prometheus'})[1h:1s])"
+    found = release.prometheus(
+        "query", query="min_over_time(timestamp(up{job='prometheus'})[1h:1s])"
     )["result"]
     return float(found[0]["value"][1]) if found else None
 
@@ -85,7 +75,7 @@ def test_the_monitor(release: Release, wait_for: WaitFor) -> None:
         "prometheus/localhost:9090": "up",
     }
     wait_for(lambda: targets(release) == everyone, 120, "every target up", lambda: targets(release))
-    rules = prometheus(release, "rules")["groups"]
+    rules = release.prometheus("rules")["groups"]
     assert [group["name"] for group in rules] == ["tidb"]
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import pytest
 
 from ci.cluster import Cluster, faults
+from schema.names import ALLOW_REPLICAS_ANNOTATION, WIPE_ANNOTATION
 from tests.cluster.conftest import KUBE, WaitFor
-from tests.cluster.database import AFTER, Database, values
-from tests.cluster.kube import Kubectl
+from tests.cluster.database import AFTER, NEVER, Database, values
+from tests.cluster.kube import Kubectl, Object
 from tests.cluster.release import CHART, NAME, Release, forget_volumes, merged
 
 CLASS = "failover-test"
@@ -36,7 +37,11 @@ def running(
     # The disk agent has its host's folders, which only a privileged namespace may.
     kube.run("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce=privileged")
     release = Release(kube, tmp_path_factory.mktemp("helm"))
-    release.base = merged(release.base, values(CLASS))
+    cluster.load_image("prometheus")
+    release.base = merged(
+        merged(release.base, values(CLASS)),
+        {"monitor": {"enabled": True}, "cleanup": {"enabled": True, "schedule": NEVER}},
+    )
     # The CRD may be there from another release: the chart keeps it.
     release.helm("install", NAME, str(CHART), "--take-ownership", values={})
     yield Database(cluster, release)
@@ -66,12 +71,7 @@ def test_a_killed_node_is_replaced_elsewhere_and_its_disk_cleared_when_it_return
     """
     before = database.stores()
     lost = database.node_of(f"{NAME}-tikv-2")
-    claims = [
-        claim
-        for claim in (f"tikv-{NAME}-tikv-2", *(f"pd-{NAME}-pd-{i}" for i in range(3)))
-        if database.disk_of(claim)["status"]["node"] == lost
-    ]
-    old = [database.disk_of(claim) for claim in claims]
+    old = disks_in_use(database, lost)
     database.release.upgrade({"failover": {"schedule": "* * * * *"}})
     with database.written():
         faults.kill_node(database.cluster, lost)
@@ -95,7 +95,18 @@ def test_a_killed_node_is_replaced_elsewhere_and_its_disk_cleared_when_it_return
     assert database.stores()[f"{NAME}-tikv-0"]["id"] == before[f"{NAME}-tikv-0"]["id"]
     database.release.upgrade({})
     faults.start_node(database.cluster, lost)
-    for disk in old:
+    cleared(database, old)
+
+
+def disks_in_use(database: Database, node: str) -> list[Object]:
+    """The TidbVolumes of this node that a store or member lives on."""
+    claims = [f"{what}-{NAME}-{what}-{i}" for what in ("tikv", "pd") for i in range(3)]
+    return [disk for claim in claims if (disk := database.disk_of(claim))["status"]["node"] == node]
+
+
+def cleared(database: Database, disks: list[Object]) -> None:
+    """Each of them comes back as another generation: emptied, and offered again."""
+    for disk in disks:
         name = disk["metadata"]["name"]
         database.wait_for(
             lambda name=name: database.phase(name) == "Available",
@@ -134,6 +145,25 @@ def test_a_node_that_is_cut_off_and_heals_in_time_is_left_alone(database: Databa
         n: s["id"] for n, s in before.items()
     }
     assert database.members() == members
+
+
+def test_a_node_that_is_cut_off_for_longer_comes_back_to_places_that_are_taken(
+    database: Database,
+) -> None:
+    """All that ran there goes on running while nobody sees it; back, it is stopped and its disks are cleared."""
+    before = database.stores()[f"{NAME}-tikv-0"]["id"]
+    lost = database.node_of(f"{NAME}-tikv-0")
+    old = disks_in_use(database, lost)
+    with database.written():
+        faults.cut_node(database.cluster, lost)
+        database.await_not_ready(lost)
+        database.heal()
+        after = database.stores()[f"{NAME}-tikv-0"]["id"]
+        assert after != before
+        faults.heal_node(database.cluster, lost)
+        cleared(database, old)
+        database.wait_for(database.well, 90, "everything well", database.seen, pause=0.5)
+    assert database.stores()[f"{NAME}-tikv-0"]["id"] == after
 
 
 def test_a_pulled_disk_moves_its_store_to_another(database: Database) -> None:
@@ -185,6 +215,13 @@ def test_two_lost_stores_are_refused_and_nothing_is_touched(database: Database) 
         assert {
             c["metadata"]["name"]: c["metadata"]["uid"] for c in database.kube.all("pvc")
         } == claims
+        database.wait_for(
+            lambda: refusals(database) == {"stores-lost": 1.0},
+            60,
+            "Prometheus told of the refusal",
+            lambda: refusals(database),
+            pause=0.5,
+        )
         for node, slot in places:
             faults.insert_disk(database.cluster, node, slot)
         # What a person does once the disks are back: the pods start anew on them.
@@ -194,6 +231,16 @@ def test_two_lost_stores_are_refused_and_nothing_is_touched(database: Database) 
     assert {n: s["id"] for n, s in database.stores().items()} == {
         n: s["id"] for n, s in before.items()
     }
+
+
+def refusals(database: Database) -> dict[str, float]:
+    """What Prometheus says that failover refuses now, by reason; {} also while it does not answer."""
+    query = 'helm_tidb_refusals{exported_job="failover"}'
+    try:
+        found = database.release.prometheus("query", query=query)["result"]
+    except (IndexError, OSError):
+        return {}
+    return {one["metric"]["code"]: float(one["value"][1]) for one in found}
 
 
 def test_no_free_disk_is_said_node_by_node_and_it_starts_when_one_appears(
@@ -253,7 +300,7 @@ def test_a_job_killed_in_the_middle_and_an_api_server_that_goes_away(database: D
             "the store Disconnected",
             database.seen,
         )
-        database.start_failover("killed", "--wait=120s")
+        database.start_job("killed", "failover", "--wait=120s")
         database.wait_for(
             lambda: "did note that store" in database.log_so_far("killed"),
             120,
@@ -266,3 +313,56 @@ def test_a_job_killed_in_the_middle_and_an_api_server_that_goes_away(database: D
         faults.start_api(database.cluster)
         database.heal()
         faults.insert_disk(database.cluster, node, slot, blank=True)
+
+
+def test_cleanup_takes_what_a_scale_in_leaves(database: Database) -> None:
+    """The claim, not before its time; the Tombstone, not before its disk is cleared; and the runs' own pods."""
+    name = f"{NAME}-tikv-3"
+    database.release.upgrade({"tikv": {"replicas": 4}})
+    database.wait_for(
+        lambda: database.stores().get(name, {}).get("state_name") == "Up",
+        120,
+        "a fourth store",
+        database.seen,
+        pause=0.5,
+    )
+    store = database.stores()[name]["id"]
+    database.pd(f"/pd/api/v1/store/{store}", method="DELETE")
+    database.wait_for(lambda: store in tombstones(database), 90, "it is drained", database.seen)
+    kube, claim = database.kube, f"tikv-{name}"
+    kube.run("annotate", "statefulset", f"{NAME}-tikv", f"{ALLOW_REPLICAS_ANNOTATION}=3")
+    database.release.upgrade({})
+    database.wait_for(lambda: kube.find("pod", name) is None, 60, "its pod gone", database.seen)
+    disk = database.disk_of(claim)["metadata"]["name"]
+
+    said = database.run_job("cleanup")
+    assert (
+        f"did note when it was first seen unused (PersistentVolumeClaim {kube.namespace}/{claim})"
+        in said
+    )
+    assert "beyond 3 replicas and no pod uses it since" in said, said
+    said = database.run_job("cleanup", "--claims-after=0s", "--pods-after=0s")
+    assert "did delete the claim on volume" in said, said
+    database.wait_for(lambda: kube.find("pvc", claim) is None, 30, "the claim gone", database.seen)
+    # The runs before this one have ended; this one cannot take its own pod.
+    assert len(kube.all("pods", "-l", "app.kubernetes.io/component=cleanup")) == 1
+    said = database.run_job("cleanup")
+    assert f"Tombstones {store}" in said, said
+    assert "guard against disks that are not cleared" in said, said
+    assert store in tombstones(database)
+
+    kube.run("annotate", "tidbvolume", disk, f"{WIPE_ANNOTATION}=now")
+    database.wait_for(
+        lambda: database.phase(disk) == "Available", 60, "its disk cleared", database.seen
+    )
+    said = database.run_job("cleanup")
+    assert f"did forget Tombstones {store}" in said, said
+    assert not tombstones(database)
+    assert {one["metadata"]["name"] for one in kube.all("pvc")} >= {
+        f"{what}-{NAME}-{what}-{i}" for what in ("pd", "tikv") for i in range(3)
+    }
+
+
+def tombstones(database: Database) -> set[int]:
+    found = database.pd("/pd/api/v1/stores/check?state=tombstone") or {"stores": []}
+    return {one["store"]["id"] for one in found["stores"] or []}

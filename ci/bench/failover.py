@@ -19,9 +19,8 @@ from pathlib import Path
 from hooks import pd
 from hooks.failover.model import Component, Snapshot
 from hooks.failover.plan import plan
-from tests.model.scene import scene, see, see_more_stores
+from tests.model.scene import LOST, POLICY, scene, see, see_more_stores
 from tests.model.sight import NOW_NS
-from tests.model.test_failover import LOST, POLICY
 
 STORES = 1000
 PODS = 3000

@@ -37,7 +37,10 @@ SUBJECTS = (
 )
 TESTS = (
     "tests/model/test_corners.py",
-    "tests/model/test_failover.py",
+    "tests/model/test_evidence.py",
+    "tests/model/test_gates.py",
+    "tests/model/test_members.py",
+    "tests/model/test_steps.py",
     "tests/model/test_cleanup.py",
 )
 # Of all mutations the quick run takes every fifth, from the fixed list; `--all` takes each.

@@ -8,12 +8,27 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from hooks.failover.model import Component, PdView, Regions, Slot, Snapshot
+from hooks.engine import Plan
+from hooks.failover.actions import Step
+from hooks.failover.model import Component, PdView, Policy, Regions, Slot, Snapshot
+from hooks.failover.plan import plan
 from hooks.pd import Store, StoreState
 from tests.model import nature
 from tests.model.deeds import first_reading
 from tests.model.sight import NOW_NS, SECOND, impossible, snapshot
-from tests.model.world import Note, World, led, put, start, with_store
+from tests.model.world import (
+    Claim,
+    Disk,
+    Member,
+    Note,
+    Place,
+    Pod,
+    World,
+    led,
+    put,
+    start,
+    with_store,
+)
 
 Change = Callable[[World], World]
 
@@ -163,13 +178,57 @@ def see_slot(
     return see(seen, slots=slots)
 
 
-def on_network(seen: Snapshot, ordinal: int) -> Snapshot:
-    """The store's volume is tied to no node."""
+def movable(seen: Snapshot, component: Component, ordinal: int, **pod: Any) -> Snapshot:
+    """The ordinal's volume is tied to no node; its pod changed or (`gone`) absent."""
 
     def change(slot: Slot) -> Slot:
         assert slot.claim is not None
         assert slot.claim.volume is not None
+        assert slot.pod is not None
         volume = dataclasses.replace(slot.claim.volume, hostname="", phase="")
-        return dataclasses.replace(slot, claim=dataclasses.replace(slot.claim, volume=volume))
+        claim = dataclasses.replace(slot.claim, volume=volume)
+        now = None if "gone" in pod else dataclasses.replace(slot.pod, **pod)
+        return dataclasses.replace(slot, pod=now, claim=claim)
 
-    return see_slot(seen, Component.TIKV, ordinal, change)
+    return see_slot(seen, component, ordinal, change)
+
+
+# --- What the plan says to it ---------------------------------------------------------------------
+
+POLICY = Policy(max_per_day=3)
+FOUR = start(nodes=4, tikv=4, soft=True, faults=0)
+
+
+def told(made: Plan[Step]) -> tuple[list[str], list[str], list[str]]:
+    return (
+        [action.code for action in made.actions],
+        [wait.code for wait in made.waits],
+        [refusal.code for refusal in made.refusals],
+    )
+
+
+def steps(seen: Snapshot, policy: Policy = POLICY) -> list[str]:
+    """What it does; "waits …" or "refuses …" when it does nothing."""
+    actions, waits, refusals = told(plan(seen, policy))
+    return (
+        actions or [f"refuses {code}" for code in refusals] or [f"waits {code}" for code in waits]
+    )
+
+
+def only(seen: Snapshot, policy: Policy = POLICY) -> Step:
+    made = plan(seen, policy)
+    assert len(made.actions) == 1, made.text()
+    return made.actions[0]
+
+
+def member_back(made: World) -> World:
+    """Node 2 carried a member too: PD-2 runs elsewhere by now, as its replacement comes first."""
+    disk = next(i for i, d in enumerate(made.disks) if d.node == 3 and d.content is None)
+    made = made._replace(disks=put(made.disks, disk, Disk(3, True, ("pd", 2, 1))))
+    members = (*(m for m in made.members if m.id[0] != 2), Member((2, 1), True))
+    pods = put(made.pd, 2, Place(Claim(disk, False), Pod(3, False)))
+    return made._replace(members=members, pd=pods)
+
+
+LOST = (lose(2, "long"), member_back)
+GONE = (lose(2, "gone"), member_back)

@@ -1,6 +1,4 @@
-"""The plan's corners: what the named cases of test_failover.py leave to a mutant. One sentence of the
-docstring each.
-"""
+"""The plan's corners: what the named cases leave to a mutant. One sentence of the docstring each."""
 
 from __future__ import annotations
 
@@ -10,15 +8,19 @@ from datetime import timedelta
 import pytest
 
 from hooks import pd
-from hooks.failover.actions import NoteHomes, RemoveMember, Settle
+from hooks.failover.actions import NoteHomes, Settle
 from hooks.failover.model import Component, Entry, EntryState, PdView, Policy, Regions, Snapshot
 from hooks.failover.plan import plan
 from hooks.failover.quorum import regions_without, survives
 from tests.model.scene import (
+    GONE,
+    LOST,
+    POLICY,
     claim_going,
     fail_disk,
-    lose,
+    movable,
     noted,
+    only,
     removed,
     scene,
     see,
@@ -28,25 +30,12 @@ from tests.model.scene import (
     see_silent,
     see_slot,
     see_store,
+    steps,
     store,
+    told,
 )
 from tests.model.sight import CLUSTER, NOW, NOW_NS, SECOND
-from tests.model.test_failover import GONE, LOST, POLICY, only, steps, told
 from tests.model.world import Claim, Disk, Place, Pod, Store, World, put, start
-
-
-def test_a_lost_quorum_of_members_stops_every_store() -> None:
-    base = start(nodes=6, tikv=3, pd=5, faults=0)
-    seen = scene(fail_disk("pd", 3), fail_disk("pd", 4), fail_disk("tikv", 1), base=base)
-    assert told(plan(seen, POLICY)) == ([], [], ["members-lost"])
-
-
-def test_a_member_that_no_step_can_help_does_not_hold_up_a_store() -> None:
-    """Its place is fine: its process has another trouble. PD leads with two of three."""
-    seen = scene(fail_disk("tikv", 1))
-    assert isinstance(seen.pd, PdView)
-    health = tuple(dataclasses.replace(h, healthy=h.name != "basic-pd-2") for h in seen.pd.health)
-    assert steps(see_pd(seen, health=health)) == ["mark"]
 
 
 def test_homes_are_noted_at_rest_once() -> None:
@@ -167,36 +156,6 @@ def test_the_edges_of_time() -> None:
         assert steps(see(seen, nodes={**seen.nodes, "n2": node})) == expected
 
 
-def test_the_member_waits_by_its_own_time() -> None:
-    seen = scene(lose(2, "long"))
-    for minutes, expected in ((10, "mark"), (9, "waits node-not-ready")):
-        node = dataclasses.replace(seen.nodes["n2"], ready_since=NOW - timedelta(minutes=minutes))
-        assert steps(see(seen, nodes={**seen.nodes, "n2": node}))[0] == expected
-
-
-def test_a_member_that_is_none_of_the_release() -> None:
-    seen = scene(lose(2, "long"))
-    slots = tuple(s for s in seen.slots if s.name != "basic-pd-2")
-    assert "foreign-member" in told(plan(see(seen, slots=slots), POLICY))[2]
-
-
-def test_two_members_away_for_a_moment_are_waited_for() -> None:
-    base = start(nodes=6, tikv=3, pd=5, faults=0)
-    seen = scene(fail_disk("pd", 3), fail_disk("pd", 4), base=base)
-    assert seen.earlier is not None
-    fresh = see(seen, earlier=dataclasses.replace(seen.earlier, unhealthy=frozenset()))
-    assert told(plan(fresh, POLICY)) == ([], ["members-away"], [])
-
-
-def test_the_last_members_are_never_removed() -> None:
-    for count in (1, 2):
-        seen = scene(lose(2, "long"))
-        assert isinstance(seen.pd, PdView)
-        members = [m for m in seen.pd.members if m.name in ("basic-pd-2", "basic-pd-0")][-count:]
-        few = see_pd(seen, members=tuple(members))
-        assert not any(isinstance(a, RemoveMember) for a in plan(few, POLICY).actions)
-
-
 def test_a_forced_store_whose_place_is_filled_waits_for_the_next_replacement() -> None:
     """Its last regions have nowhere to go before the second lost store is replaced; what each region can spare
     is asked apart.
@@ -260,32 +219,6 @@ def test_an_abandoned_place_whose_node_returns_is_left_alone() -> None:
     assert steps(ready_again(scene(*LOST, store(2, kind="tombstone")))) == ["waits pod-coming-up"]
 
 
-def test_no_disk_for_a_member_keeps_the_member() -> None:
-    made = plan(see(scene(lose(2, "long")), disks=()), POLICY)
-    assert not made.actions
-    assert {w.code for w in made.waits} == {"no-free-disk"}
-
-
-def test_a_members_place_is_abandoned_only_while_all_members_are_healthy() -> None:
-    gone = scene(lose(2, "long"), removed(2))
-    assert steps(gone) == ["delete-pod"]
-    assert isinstance(gone.pd, PdView)
-    health = tuple(dataclasses.replace(h, healthy=h.name != "basic-pd-1") for h in gone.pd.health)
-    assert "delete-pod" not in steps(see_pd(gone, health=health))
-
-
-def test_an_unlisted_member_is_given_its_whole_time() -> None:
-    seen = see_slot(
-        scene(removed(2)),
-        Component.PD,
-        2,
-        lambda s: dataclasses.replace(
-            s, pod=s.pod and dataclasses.replace(s.pod, created=NOW - POLICY.pd_after)
-        ),
-    )
-    assert steps(seen) == ["waits pod-coming-up"]
-
-
 def test_a_store_that_is_new_is_not_the_one_in_question() -> None:
     seen = scene(*LOST, store(0, beat="never"), read="once")
     from hooks.failover.plan import store_in_question
@@ -306,36 +239,6 @@ def test_a_place_without_a_claim_is_waited_for() -> None:
     seen = see(seen, disks=())
     bare = see_slot(seen, Component.TIKV, 2, lambda s: dataclasses.replace(s, claim=None, pod=None))
     assert steps(bare) == ["waits no-free-disk"]
-
-
-def test_a_half_joined_member_beside_the_last_one_is_for_a_person() -> None:
-    seen = scene(lose(2, "long"))
-    assert isinstance(seen.pd, PdView)
-    assert seen.earlier is not None
-    last = next(m for m in seen.pd.members if m.name == "basic-pd-0")
-    nameless = pd.Member(2**60 + 99, "", (), ())
-    few = see_pd(seen, members=(nameless, last))
-    few = see(few, earlier=dataclasses.replace(seen.earlier, nameless=frozenset({nameless.id})))
-    assert not any(isinstance(a, RemoveMember) for a in plan(few, POLICY).actions)
-    refusal = next(r for r in plan(few, POLICY).refusals if r.code == "members-lost")
-    assert refusal.why.startswith(f"1 of 2 PD members do not answer: nameless ({nameless.id})")
-
-
-def movable(seen: Snapshot, component: Component, ordinal: int, **pod: object) -> Snapshot:
-    """The ordinal's volume is on the network; its pod changed or (`gone`) absent."""
-
-    def change(s):  # type: ignore[no-untyped-def]
-        volume = dataclasses.replace(s.claim.volume, hostname="", phase="")
-        now = None if "gone" in pod else dataclasses.replace(s.pod, **pod)
-        return dataclasses.replace(s, pod=now, claim=dataclasses.replace(s.claim, volume=volume))
-
-    return see_slot(seen, component, ordinal, change)
-
-
-def test_a_members_network_volume_is_not_moved_unfenced() -> None:
-    seen = movable(scene(lose(2, "long")), Component.PD, 2)
-    assert "not-fenced" in told(plan(seen, POLICY))[2]
-    assert not any("pd-2" in a.subject.name for a in plan(seen, POLICY).actions)
 
 
 def test_a_pod_between_two_nodes_is_waited_for() -> None:

@@ -7,17 +7,15 @@ The invariant
 
 What goes, and when
     claim       of an ordinal beyond the replicas, `claims.after` after it was first seen unused; PD calls all
-    stores of that
-                address Tombstone (or has none), or lists no member of that name; no pod uses it
-    tombstones  all at once, as PD only knows it: when no claim or released volume could hold the disk of any
-    of them. A record
-                that is gone lets an old id register again, with its stale disk
+                stores of that address Tombstone (or has none), or lists no member of that name; no pod uses it
+    tombstones  all at once, as PD only knows it: when no claim or released volume could hold the disk of any of
+                them. A record that is gone lets an old id register again, with its stale disk
     scheduler   evict-leader of a retired store; or of any, when a job noted it as its own and that job is gone
-    TidbVolume  whose Node has been deleted for longer than `volumes.after`, by this job's own note of when it
-    first saw it so;
-                its controller still waits while a claim is bound
-    note        in the journal, when no PersistentVolume of that UID exists and a day has passed (maxPerDay
-    counts them) pod         of a Job, finished for longer than `pods.after`
+    TidbVolume  whose Node has been deleted for longer than `volumes.after`, by this job's own note of when it first
+                saw it so; its controller still waits while a claim is bound
+    note        in the journal, when no PersistentVolume of that UID exists and a day has passed (maxPerDay counts
+                them)
+    pod         of a Job, finished for longer than `pods.after`
 
 Deliberately not done: an evict-leader that nobody noted is a person's and stays; nothing in PD is retired or
 removed here.

@@ -64,7 +64,7 @@ def members_lost(lost: Sequence[Member], view: PdView, world: Snapshot) -> Refus
         remedy=(
             "bring their machines back one by one, which loses nothing; removing more than one lets PD go on with the "
             "rest only while these are a majority: "
-            + "; ".join(f"`{_pd_ctl(world)} member delete id {m.id}`" for m in lost)
+            + "; ".join(_delete_member(m, world) for m in lost)
             + " (a removed member's disk is useless afterwards)"
         ),
         numbers={"lost": len(lost), "members": len(view.members), "healthy": len(view.healthy)},
@@ -164,8 +164,8 @@ def foreign_member(member: Member, world: Snapshot) -> Refusal:
         subject=Subject("Member", member.name),
         why=f"member {member.id} does not answer, and {member.name} is none of this release's pods",
         remedy=(
-            f"a member outside the chart, or of an ordinal that is gone: `{_pd_ctl(world)} member delete id "
-            f"{member.id}` removes it for good if it is not coming back"
+            f"a member outside the chart, or of an ordinal that is gone: {_delete_member(member, world)} removes it "
+            "for good if it is not coming back"
         ),
     )
 
@@ -191,8 +191,7 @@ def unknown_claim(slot: Slot, volume: Volume, world: Snapshot) -> Refusal:
             f"{volume.name} holds data that PD does not know (as after pd-recover)"
         ),
         remedy=(
-            f"bring the node or disk back; if nothing on it is needed: `kubectl delete pvc -n {world.namespace} "
-            f"{slot.claim_name} --wait=false && kubectl delete pod -n {world.namespace} {slot.name} --force`"
+            f"bring the node or disk back; if nothing on it is needed: {_empty_place(slot, world, ' --force')}"
         ),
     )
 
@@ -218,11 +217,20 @@ def unlisted_member(slot: Slot, world: Snapshot) -> Refusal:
             "again by itself, since its disk names the old membership"
         ),
         remedy=(
-            f"`kubectl delete pvc -n {world.namespace} {slot.claim_name} --wait=false && kubectl delete pod -n "
-            f"{world.namespace} {slot.name}`: it joins anew on another disk; only the removed member's copy of PD's "
+            f"{_empty_place(slot, world)}: it joins anew on another disk; only the removed member's copy of PD's "
             "metadata is dropped"
         ),
     )
+
+
+def _delete_member(member: Member, world: Snapshot) -> str:
+    return f"`{_pd_ctl(world)} member delete id {member.id}`"
+
+
+def _empty_place(slot: Slot, world: Snapshot, how: str = "") -> str:
+    """Claim and pod go, and are made anew on another disk."""
+    claim = f"kubectl delete pvc -n {world.namespace} {slot.claim_name} --wait=false"
+    return f"`{claim} && kubectl delete pod -n {world.namespace} {slot.name}{how}`"
 
 
 def _pod(store: Store) -> str:

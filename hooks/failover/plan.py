@@ -15,9 +15,8 @@ The evidence a loss needs, and from whom (evidence.py)
 
 The steps, each a plan of its own, since each assumes that PD or Kubernetes has carried out the one before
     1. Mark      whose data the claim's volume holds goes into the journal, before anything is changed
-    2. Retire    in PD: a store plainly when the others can take its regions (Offline, then Tombstone), by
-       force when they
-                 are too few (3 of 3); a member by its id
+    2. Retire    in PD: a store plainly when the others can take its regions (Offline, then Tombstone), by force
+                 when they are too few (3 of 3); a member by its id
     3. Settle    PD's last word goes into the journal: the old disk may be cleared once it is released
     4. Claim     deleted by UID; Kubernetes keeps it until the pod that used it is gone
     5. Pod       deleted; by force only where its node is lost, since a lost kubelet never confirms

@@ -49,10 +49,13 @@ def by_id(disk: Disk) -> str:
 def attach(disk: Disk) -> int:
     """Attach the disk to a loop device; returns the device's minor number.
 
+    A device that is on its way out, still held by a pod's old mount, is never taken again: the kernel would give
+    a new mount of it the old file system, which was shut down for good. As on a real machine, a disk that is put
+    back while somebody holds it gets another device.
     Serial under a lock: two `losetup --find` at once may choose the same device.
     """
     with locked():
-        found = _loops_of(Path(disk.image))
+        found = _loops_of(Path(disk.image), leaving=False)
         disk.loop = found[0] if found else run("losetup", "--find", "--show", disk.image).strip()
     return os.minor(os.stat(disk.loop).st_rdev)
 
@@ -90,16 +93,17 @@ def table(disks: list[Disk]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _loops() -> dict[str, str]:
-    listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
+def _loops(*, leaving: bool = True) -> dict[str, str]:
+    """Loop device → its file; without `leaving` only those that nobody has detached."""
+    listed = run("losetup", "--list", "--json", "--output", "NAME,AUTOCLEAR,BACK-FILE")
     devices = json.loads(listed)["loopdevices"] if listed.strip() else []
     # A file that was removed while attached is shown with this ending.
     return {
         item["name"]: item["back-file"].removesuffix(" (deleted)")
         for item in devices
-        if item["back-file"]
+        if item["back-file"] and (leaving or not item["autoclear"])
     }
 
 
-def _loops_of(image: Path) -> list[str]:
-    return [name for name, file in _loops().items() if Path(file) == image]
+def _loops_of(image: Path, *, leaving: bool = True) -> list[str]:
+    return [name for name, file in _loops(leaving=leaving).items() if Path(file) == image]

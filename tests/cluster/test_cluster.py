@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -381,6 +382,19 @@ def test_a_pulled_disk_is_gone_and_comes_back_with_its_content(cluster: Cluster)
         faults.pull_disk(cluster, "n1", "d1")
     faults.insert_disk(cluster, "n1", "d1")
     assert node.enter(memory, "n1", "cat", "/mnt/disks/d1/file") == "kept\n"
+
+
+def test_a_pulled_disk_comes_back_while_somebody_still_holds_it(cluster: Cluster) -> None:
+    """As a pod does, whose mount the kubelet keeps: the holder has errors, the disk itself is whole again."""
+    _, memory = cluster.node("n1")
+    node.enter(memory, "n1", "sh", "-c", "echo kept > /mnt/disks/d1/file; sync")
+    assert memory.init is not None
+    with Path(f"/proc/{memory.init.pid}/root/mnt/disks/d1/file").open("rb", buffering=0) as held:
+        faults.pull_disk(cluster, "n1", "d1")
+        faults.insert_disk(cluster, "n1", "d1")
+        assert node.enter(memory, "n1", "cat", "/mnt/disks/d1/file") == "kept\n"
+        with pytest.raises(OSError, match="Input/output error"):
+            held.read()
 
 
 @pytest.mark.parametrize("fs", ["xfs", "ext4"])

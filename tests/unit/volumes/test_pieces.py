@@ -259,6 +259,21 @@ def test_a_name_is_queued_once_and_never_given_to_two() -> None:
     assert queue.idle
 
 
+def test_the_backlog_waits_for_what_is_ready_and_a_touched_name_leaves_it() -> None:
+    queue = Queue()
+    for name in ("new-1", "new-2", "known"):
+        queue.add_last(("volume", name))
+    queue.add(("volume", "known"))
+    queue.add_last(("volume", "known"))
+    order = []
+    while not queue.idle:
+        item = queue.get()
+        assert item is not None
+        order.append(item[1])
+        queue.done(item)
+    assert order == ["known", "new-1", "new-2"]
+
+
 def test_a_delay_ends_in_time_and_the_earliest_counts() -> None:
     clock = Clock()
     queue = Queue(clock)

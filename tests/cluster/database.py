@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import time
+import types
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pymysql
 from pymysql.cursors import Cursor
 
-from ci.cluster import Cluster, ClusterError
+from ci.cluster import Cluster, ClusterError, faults
 from schema import names
 from tests.clients import Ledger, writing
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
-from tests.cluster.release import NAME, Release
+from tests.cluster.release import CHART, NAME, Release, Values, merged
 
 # Never by itself: the tests run it as `kubectl create job --from=cronjob/…` does, but where they measure the
 # CronJob.
@@ -255,3 +257,28 @@ class Database:
 
     def replicas(self) -> dict[str, int]:
         return {s["metadata"]["name"]: s["spec"]["replicas"] for s in self.kube.all("statefulsets")}
+
+
+@contextmanager
+def deployed(
+    cluster: Cluster, folder: Path, storage_class: str, also: Values = types.MappingProxyType({})
+) -> Iterator[Database]:
+    """A release on new, empty disks, in a namespace of its own; afterwards nothing of it is left."""
+    faults.renew_disks(cluster)
+    kube = Kubectl(cluster, f"{storage_class}-{int(time.time())}")
+    kube.run("create", "namespace", kube.namespace)
+    # The disk agent has its host's folders, which only a privileged namespace may.
+    kube.run("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce=privileged")
+    release = Release(kube, folder)
+    release.base = merged(merged(release.base, values(storage_class)), also)
+    # The CRD may be there from another release: the chart keeps it.
+    release.helm("install", NAME, str(CHART), "--take-ownership", values={})
+    yield Database(cluster, release)
+    faults.mend(cluster)
+    release.helm("uninstall", NAME, "--ignore-not-found", "--no-hooks")
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    for kind in ("pv", "tidbvolumes"):
+        for item in kube.all(kind):
+            name = item["metadata"]["name"]
+            kube.run("patch", kind, name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
+            kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")

@@ -17,11 +17,10 @@ import pytest
 from ci.cluster import Cluster, faults
 from schema.names import ALLOW_REPLICAS_ANNOTATION, WIPE_ANNOTATION
 from tests.cluster.conftest import KUBE, WaitFor
-from tests.cluster.database import AFTER, NEVER, Database, values
-from tests.cluster.kube import Kubectl, Object
-from tests.cluster.release import CHART, NAME, Release, forget_volumes, merged
+from tests.cluster.database import AFTER, NEVER, Database, deployed
+from tests.cluster.kube import Object
+from tests.cluster.release import NAME
 
-CLASS = "failover-test"
 # The five minutes in the long version.
 API_AWAY = 300 if os.environ.get("HELM_TIDB_SOAK") == "1" else 20
 
@@ -30,25 +29,10 @@ API_AWAY = 300 if os.environ.get("HELM_TIDB_SOAK") == "1" else 20
 def running(
     session_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    cluster = session_cluster
-    faults.renew_disks(cluster)
-    kube = Kubectl(cluster, f"failover-{int(time.time())}")
-    kube.run("create", "namespace", kube.namespace)
-    # The disk agent has its host's folders, which only a privileged namespace may.
-    kube.run("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce=privileged")
-    release = Release(kube, tmp_path_factory.mktemp("helm"))
-    cluster.load_image("prometheus")
-    release.base = merged(
-        merged(release.base, values(CLASS)),
-        {"monitor": {"enabled": True}, "cleanup": {"enabled": True, "schedule": NEVER}},
-    )
-    # The CRD may be there from another release: the chart keeps it.
-    release.helm("install", NAME, str(CHART), "--take-ownership", values={})
-    yield Database(cluster, release)
-    faults.mend(cluster)
-    release.helm("uninstall", NAME, "--ignore-not-found", "--no-hooks")
-    kube.run("delete", "namespace", kube.namespace, "--wait=false")
-    forget_volumes(kube)
+    session_cluster.load_image("prometheus")
+    also = {"monitor": {"enabled": True}, "cleanup": {"enabled": True, "schedule": NEVER}}
+    with deployed(session_cluster, tmp_path_factory.mktemp("helm"), "failover-test", also) as made:
+        yield made
 
 
 @pytest.fixture

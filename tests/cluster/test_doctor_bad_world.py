@@ -12,15 +12,26 @@ import pytest
 from ci.cluster import Cluster, faults
 from hooks.doctor import command
 from hooks.engine import Exit
+from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl
 from tests.cluster.reasons import stateful_set
 
 
-@pytest.fixture
-def guest(kube: Kubectl, tmp_path: Path) -> Path:
-    """The kubeconfig of an account that may only list StatefulSets."""
+def account(kube: Kubectl, name: str, folder: Path) -> Path:
+    """The kubeconfig of a new account, which has no rights."""
+    kube.run("create", "serviceaccount", name)
+    config = json.loads(kube.cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": kube.run("create", "token", name).strip()}
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_without_rights_it_says_which_are_missing_and_prints_the_role(
+    kube: Kubectl, tmp_path: Path, wait_for: WaitFor, capsys: pytest.CaptureFixture[str]
+) -> None:
     kube.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "guest"}},
+        stateful_set("tidb"),
         {
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "guest"},
             "rules": [{"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["list"]}],
@@ -31,21 +42,16 @@ def guest(kube: Kubectl, tmp_path: Path) -> Path:
             "subjects": [{"kind": "ServiceAccount", "name": "guest", "namespace": kube.namespace}],
         },
     )  # fmt: skip
-    config = json.loads(kube.cluster.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": kube.run("create", "token", "guest").strip()}
-    path = tmp_path / "kubeconfig"
-    path.write_text(json.dumps(config))
-    return path
+    there = ["-n", kube.namespace, "--kubeconfig", str(account(kube, "guest", tmp_path))]
 
+    def status() -> int:
+        capsys.readouterr()
+        return command.main(["status", *there])
 
-def test_without_rights_it_says_which_are_missing_and_prints_the_role(
-    kube: Kubectl, guest: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kube.apply(stateful_set("tidb"))
-    there = ["-n", kube.namespace, "--kubeconfig", str(guest)]
-    code = command.main(["status", *there])
+    # The API server learns of a new binding a moment later.
+    wait_for(lambda: status() == Exit.WAITING, 20, "the account may list StatefulSets")
+    status()
     said = capsys.readouterr()
-    assert code == Exit.WAITING
     assert "shop-tidb-0" in said.out
     assert f"note: may not list pods in namespace {kube.namespace}: " in said.err
     assert (
@@ -61,8 +67,12 @@ def test_without_rights_it_says_which_are_missing_and_prints_the_role(
     # The Role is whole: what it grants is no longer missing.
     roles = said.err.partition("by somebody who may grant them):")[2]
     kube.run("apply", "-f", "-", stdin=roles)
-    command.main(["status", *there])
-    assert "may not" not in capsys.readouterr().err
+
+    def missing() -> bool:
+        status()
+        return "may not" in capsys.readouterr().err
+
+    wait_for(lambda: not missing(), 20, "nothing is missing any more")
 
     # A command that stops at the first missing right prints that one's Role.
     assert command.main(["plan", "failover", *there]) == Exit.ERROR
@@ -75,10 +85,9 @@ def test_without_rights_it_says_which_are_missing_and_prints_the_role(
 
 
 def test_without_any_right_the_release_can_be_named(
-    kube: Kubectl, guest: Path, capsys: pytest.CaptureFixture[str]
+    kube: Kubectl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kube.run("delete", "rolebinding", "guest")
-    there = ["-n", kube.namespace, "--kubeconfig", str(guest)]
+    there = ["-n", kube.namespace, "--kubeconfig", str(account(kube, "nobody", tmp_path))]
     assert command.main(["doctor", *there]) == Exit.ERROR
     said = capsys.readouterr().err
     assert f"note: may not list statefulsets.apps in namespace {kube.namespace}: " in said

@@ -30,7 +30,7 @@ test-unit: env ## the quick loop: under a minute, needs no cluster
 	@$(PY) -m ci.suites unit
 
 .PHONY: test-product
-test-product: env ## whole releases on real nodes: failover, volumes, chart, doctor, demo (half an hour)
+test-product: env ## the longest part of it: whole releases on real nodes, failover, volumes, chart, doctor, demo
 	@$(PY) -m ci.suites product
 
 .PHONY: lint

@@ -1,7 +1,10 @@
-"""Run the test suites one after the other, each with its JUnit XML under build/, and close with one line of numbers.
+"""Run the test suites, each with its JUnit XML under build/, and close with one line of numbers.
 
-`make test` runs SUITES but those that run by name only, `make test-unit` the first; `--soak` runs the long versions
-(environment HELM_TIDB_SOAK=1).
+`make test` runs all SUITES after lint, `make test-unit` the first; `--soak` runs the long versions (environment
+HELM_TIDB_SOAK=1). Suites of one lane run one after the other, lanes side by side: tests on a real cluster mostly wait,
+and those that compute run beside them with a lower priority. What a suite prints is shown when it ends; each minute
+says what runs.
+
 A suite without a test is a failure: an empty run proves nothing. All suites run even if one fails, so that one CI run
 tells everything.
 """
@@ -12,26 +15,31 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
+PROGRESS_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests that run together. `needs` are the pinned tools they run, built before the suite's clock starts.
+    """Tests that run together. `needs` are the pinned tools they run, built before any suite's clock starts.
 
-    `paths` below tests/ (default: the folder of the suite's name). A suite `by_name` runs only when it is named.
+    `paths` below tests/ (default: the folder of the suite's name).
     """
 
     name: str
     needs: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
-    by_name: bool = False
+    lane: str = "compute"
 
     @property
     def places(self) -> list[Path]:
@@ -42,30 +50,23 @@ CLUSTER_TOOLS = (
     *("etcd", "kubectl", "containerd", "runc", "cni", "coredns", "kwok"),
     *("helm4", "helm3", "kustomize", "argocd"),
 )
-# Whole releases with a database in them on real nodes: half an hour, and never yet seen green from end to end in one
-# run (docs/decisions/0010). They are no part of `make test` until they have been; `make test-product` runs them.
+# Whole releases with a database in them on real nodes; the longest of all, so in a lane of their own.
 PRODUCT = (
-    *(
-        "test_chart_boot.py",
-        "test_chart_gitops.py",
-        "test_chart_lifecycle.py",
-        "test_chart_monitor.py",
-    ),
-    *(
-        "test_volumes.py",
-        "test_failover_nodes.py",
-        "test_doctor_preflight.py",
-        "test_doctor_reasons.py",
-    ),
-    "test_demo.py",
+    *("chart_boot", "chart_gitops", "chart_lifecycle", "chart_monitor", "volumes"),
+    *("failover_nodes", "doctor_preflight", "doctor_reasons", "demo"),
 )
 CLUSTER = tuple(
-    f"cluster/{path.name}"
+    path.stem.removeprefix("test_")
     for path in sorted((ROOT / "tests" / "cluster").glob("test_*.py"))
-    if path.name not in PRODUCT
+    if path.stem.removeprefix("test_") not in PRODUCT
 )
 
-# Quick ones first. A cluster's tools come last because a cold build of them takes minutes.
+
+def _on_a_cluster(name: str, stems: tuple[str, ...]) -> Suite:
+    return Suite(name, CLUSTER_TOOLS, tuple(f"cluster/test_{stem}.py" for stem in stems), name)
+
+
+# In the first lane the quick ones come first.
 SUITES = (
     Suite("unit"),
     Suite("chart", needs=("helm4", "helm3", "helm-unittest", "kubeconform")),
@@ -74,8 +75,8 @@ SUITES = (
     Suite("standin", needs=("etcd",)),
     Suite("model"),
     Suite("faults", needs=("etcd", "kube-apiserver")),
-    Suite("cluster", CLUSTER_TOOLS, CLUSTER),
-    Suite("product", CLUSTER_TOOLS, tuple(f"cluster/{name}" for name in PRODUCT), by_name=True),
+    _on_a_cluster("cluster", CLUSTER),
+    _on_a_cluster("product", PRODUCT),
 )
 
 
@@ -84,6 +85,94 @@ class Count:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+
+
+@dataclass
+class Run:
+    """The chosen suites on their way. `alone`: one lane, which prints as it goes."""
+
+    suites: list[Suite]
+    soak: bool
+    total: Count = field(default_factory=Count)
+    broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lanes = list(dict.fromkeys(suite.lane for suite in self.suites))
+        self.alone = len(self.lanes) == 1
+        self._began: dict[str, float] = {}
+        self._print = threading.Lock()
+
+    def all(self) -> None:
+        with ThreadPoolExecutor(len(self.lanes)) as pool, self._progress():
+            for done in [pool.submit(self._lane, lane) for lane in self.lanes]:
+                done.result()
+
+    def _lane(self, lane: str) -> None:
+        for suite in (suite for suite in self.suites if suite.lane == lane):
+            self._suite(suite)
+
+    def _suite(self, suite: Suite) -> None:
+        _say(f"{suite.name}: {', '.join(suite.paths) or f'tests/{suite.name}'}")
+        began = self._began[suite.name] = time.monotonic()
+        report = _report(suite)
+        report.unlink(missing_ok=True)
+        niceness = 0 if self.alone or suite.lane != "compute" else 10
+        command = ["nice", f"-n{niceness}", sys.executable, "-m", "pytest", f"--junitxml={report}"]
+        command += ["-q" if suite.lane == "compute" else "-v", "--durations=10"]
+        command += ["-o", f"junit_suite_name={suite.name}", *map(str, suite.places)]
+        environment = dict(os.environ, **({"HELM_TIDB_SOAK": "1"} if self.soak else {}))
+        if self.alone:
+            code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        else:
+            with _log(suite).open("wb") as log:
+                code = subprocess.run(
+                    command, cwd=ROOT, env=environment, check=False, stdout=log, stderr=log
+                ).returncode
+        del self._began[suite.name]
+        self._close(suite, code, time.monotonic() - began)
+
+    def _close(self, suite: Suite, code: int, seconds: float) -> None:
+        count = _count(suite)
+        with self._print:
+            self.total.passed += count.passed
+            self.total.failed += count.failed
+            self.total.skipped += count.skipped
+            if code or not count.passed:
+                self.broken.append(suite.name)
+            if not self.alone:
+                print(_log(suite).read_text(errors="replace"), flush=True)
+            _say(f"{suite.name}: {count.passed} passed, {count.failed} failed in {seconds:.0f} s")
+
+    @contextmanager
+    def _progress(self) -> Iterator[None]:
+        """Says each minute what is on its way, and where."""
+        over = threading.Event()
+
+        def tell() -> None:
+            while not over.wait(PROGRESS_SECONDS):
+                now = time.monotonic()
+                running = [
+                    f"{n} for {now - t:.0f} s{self._where(n)}" for n, t in list(self._began.items())
+                ]
+                with self._print:
+                    _say(f"running: {'; '.join(running)}")
+
+        if self.alone:
+            yield
+            return
+        thread = threading.Thread(target=tell, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _where(self, name: str) -> str:
+        """The last line that names a test, of the suites that name them."""
+        lines = (BUILD / f"{name}.log").read_text(errors="replace").splitlines()
+        tests = [line for line in lines if "::" in line]
+        return f" ({tests[-1].split('::', 1)[1].strip()})" if tests else ""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,71 +185,51 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(
             f"no suite {', '.join(sorted(unknown))}; there are {', '.join(s.name for s in SUITES)}"
         )
-    chosen = [
-        suite for suite in SUITES if suite.name in args.suite or not (args.suite or suite.by_name)
-    ]
+    run = Run([suite for suite in SUITES if suite.name in (args.suite or [suite.name])], args.soak)
     BUILD.mkdir(exist_ok=True)
-    total, broken = Count(), []
     if not args.suite and not _lint():
-        broken.append("lint")
-    for suite in chosen:
-        began = time.monotonic()
-        code = _run(suite, soak=args.soak)
-        count = _count(suite)
-        total.passed += count.passed
-        total.failed += count.failed
-        total.skipped += count.skipped
-        if code or not count.passed:
-            broken.append(suite.name)
-        _say(
-            f"{suite.name}: {count.passed} passed, {count.failed} failed in {time.monotonic() - began:.0f} s"
-        )
-    if broken:
-        _say(f"failed: {', '.join(broken)}")
+        run.broken.append("lint")
+    if _tools(sorted({tool for suite in run.suites for tool in suite.needs})):
+        run.all()
+    else:
+        run.broken.append("tools")
+    if run.broken:
+        _say(f"failed: {', '.join(run.broken)}")
+    total = run.total
     print(
-        f"{total.passed} passed, {max(total.failed, len(broken))} failed, {total.skipped} skipped",
+        f"{total.passed} passed, {max(total.failed, len(run.broken))} failed, {total.skipped} skipped",
         flush=True,
     )
-    return 1 if broken else 0
+    return 1 if run.broken else 0
 
 
 def _lint() -> bool:
     return subprocess.run([sys.executable, "-m", "ci.lint"], cwd=ROOT, check=False).returncode == 0
 
 
-def _run(suite: Suite, *, soak: bool) -> int:
-    if suite.needs:
-        _say(f"{suite.name}: tools {', '.join(suite.needs)}")
-        built = subprocess.run(
-            [sys.executable, "-m", "ci.tools", "build", *suite.needs], cwd=ROOT, check=False
-        )
-        if built.returncode:
-            return built.returncode
-    _say(f"{suite.name}: {', '.join(suite.paths) or f'tests/{suite.name}'}")
-    report = BUILD / f"{suite.name}.xml"
-    report.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        f"--junitxml={report}",
-        "-o",
-        f"junit_suite_name={suite.name}",
-        "--durations=10",
-        *map(str, suite.places),
-    ]
-    environment = dict(os.environ, **({"HELM_TIDB_SOAK": "1"} if soak else {}))
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+def _tools(needed: list[str]) -> bool:
+    """Build what is missing. Without its tools no suite runs: a run of a part would look like a whole one."""
+    if not needed:
+        return True
+    _say(f"tools: {', '.join(needed)}")
+    command = [sys.executable, "-m", "ci.tools", "build", *needed]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def _report(suite: Suite) -> Path:
+    return BUILD / f"{suite.name}.xml"
+
+
+def _log(suite: Suite) -> Path:
+    return BUILD / f"{suite.name}.log"
 
 
 def _count(suite: Suite) -> Count:
     """What the suite's own JUnit XML says; nothing, when pytest did not get as far as writing it."""
-    report = BUILD / f"{suite.name}.xml"
-    if not report.exists():
+    if not _report(suite).exists():
         return Count()
     count = Count()
-    for case in ET.parse(report).iter("testcase"):
+    for case in ET.parse(_report(suite)).iter("testcase"):
         outcomes = {child.tag for child in case}
         if outcomes & {"failure", "error"}:
             count.failed += 1

@@ -1,4 +1,4 @@
-"""One HTTP request to the API server: the only module that imports the `kubernetes` package.
+"""One HTTP request to the API server: by means of the `kubernetes` package (package.py).
 
 From it come configuration (in a pod, or kubeconfig with its exec and OIDC plugins), authentication and the
 connection pool; not the typed models, not its retries (they would repeat writes), not its Watch
@@ -17,13 +17,18 @@ from urllib.parse import urlencode
 
 import urllib3
 import yaml
-from kubernetes import config
-from kubernetes.client.configuration import Configuration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from hooks.kube.errors import ConfigurationError, KubeError, RetryableError, UnknownOutcomeError
+from hooks.kube.package import (
+    ApiException,
+    ConfigException,
+    Configuration,
+    RESTClientObject,
+    list_contexts,
+    load_in_cluster,
+    load_kubeconfig,
+    tcp_keepalive_socket_options,
+)
 from hooks.kube.wire import Request, Response, Stream
 
 _CONNECT_SECONDS = 5.0
@@ -33,14 +38,9 @@ _CHUNK = 1 << 16
 
 # All that the package raises for a kubeconfig that is missing, no YAML, or YAML of another kind.
 _UNUSABLE = (
-    *(config.ConfigException, OSError, ValueError, yaml.YAMLError),
+    *(ConfigException, OSError, ValueError, yaml.YAMLError),
     *(AttributeError, KeyError, TypeError),
 )
-
-# The package ships no types; these are the calls of it that we make.
-_load_in_cluster: Callable[..., None] = config.load_incluster_config
-_load_kubeconfig: Callable[..., None] = config.load_kube_config
-_list_contexts: Callable[..., Any] = config.list_kube_config_contexts
 
 
 class HttpTransport:
@@ -198,11 +198,11 @@ def connect(
     def load(configuration: Configuration) -> None:
         if not kubeconfig and not context:
             try:
-                _load_in_cluster(client_configuration=configuration)
+                load_in_cluster(client_configuration=configuration)
                 return
-            except config.ConfigException:
+            except ConfigException:
                 pass  # not in a pod; the kubeconfig's error is the one that helps
-        _load_kubeconfig(
+        load_kubeconfig(
             config_file=kubeconfig or None,
             context=context or None,
             client_configuration=configuration,
@@ -217,7 +217,7 @@ def connect(
 def context_namespace(kubeconfig: str = "", context: str = "") -> str:
     """The namespace that a kubeconfig's context names; "" when it names none, or there is no kubeconfig."""
     try:
-        contexts, active = _list_contexts(config_file=kubeconfig or None)
+        contexts, active = list_contexts(config_file=kubeconfig or None)
     except _UNUSABLE:
         return ""
     for one in contexts:

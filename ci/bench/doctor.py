@@ -183,9 +183,10 @@ def world(nodes: int, pods: int, pending: int, node: str = "n") -> dict[str, Any
         })  # fmt: skip
         objects["TidbVolume"].append({
             "apiVersion": "helm-tidb.io/v1", "kind": "TidbVolume",
-            "metadata": {"name": f"tv-{number:016x}", "uid": f"t{number}"}, "spec": {},
+            "metadata": {"name": f"tv-{number:016x}", "uid": f"t{number}"},
+            "spec": {"identity": f"serial-{number}", "generation": 1},
             "status": {"phase": "Bound", "node": f"{node}{number}", "path": "/mnt/disks/d0", "capacityBytes": 2**40,
-                       "claim": {"namespace": "db", "name": f"c{number}"}},
+                       "claim": {"namespace": "db", "name": f"c{number}", "uid": "x"}},
         })  # fmt: skip
     for number in range(pods):
         waits = number < pending

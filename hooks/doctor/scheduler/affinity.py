@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from hooks import kube
 from hooks.doctor.scheduler.model import Node, Reason
 from hooks.doctor.scheduler.selectors import matches
-from hooks.doctor.scheduler.world import World, required_terms
+from hooks.doctor.scheduler.world import Domain, World, note, required_terms
 from hooks.kube.kinds import Obj, View
 
 _EXISTING = "node(s) didn't satisfy existing pods anti-affinity rules"
 _AFFINITY = "node(s) didn't match pod affinity rules"
 _ANTI = "node(s) didn't match pod anti-affinity rules"
-
-Domain = tuple[str, str]
 
 
 @dataclass
@@ -41,11 +40,15 @@ class Affinity:
             key = str(term["topologyKey"])
             if key in node.labels and (other := self.repelling.get((key, node.labels[key]))):
                 return Reason("anti-affinity", _ANTI, f"{other} is here, and may not share {key}")
-        for pair in self.repelled_by:
-            if node.labels.get(pair[0]) == pair[1]:
-                text = f"{self.repelled_by[pair]} is here, and refuses to share {pair[0]}"
+        for key in self._repelled_keys:
+            if key in node.labels and (other := self.repelled_by.get((key, node.labels[key]))):
+                text = f"{other} is here, and refuses to share {key}"
                 return Reason("existing-anti-affinity", _EXISTING, text)
         return None
+
+    @cached_property
+    def _repelled_keys(self) -> list[str]:
+        return sorted({key for key, _ in self.repelled_by})
 
     def _near_enough(self, node: Node) -> bool:
         if any(term["topologyKey"] not in node.labels for term in self.near):
@@ -59,14 +62,17 @@ class Affinity:
 
 def affinity(pod: View, world: World) -> Affinity:
     found = Affinity(required_terms(pod, "podAffinity"), required_terms(pod, "podAntiAffinity"))
-    for other, node in world.repelling:
-        for term in required_terms(other, "podAntiAffinity"):
-            if _concerns(term, other, pod, world):
-                _note(found.repelled_by, term, node, other)
+    for one in world.repelling.values():
+        if _concerns(one.term, one.owner, pod, world):
+            found.repelled_by = {**one.domains, **found.repelled_by}
     if found.near or found.apart:
-        for node in world.nodes.values():
-            for other in node.pods:
-                _count(found, pod, other, node, world)
+        same = (kube.namespace(pod), repr(found.near), repr(found.apart))
+        if same not in world.near_and_apart:
+            for node in world.nodes.values():
+                for other in node.pods:
+                    _count(found, pod, other, node, world)
+            world.near_and_apart[same] = (found.attracting, found.repelling)
+        found.attracting, found.repelling = world.near_and_apart[same]
     found.first_of_its_kind = not found.attracting and all(
         _concerns(term, pod, pod, world) for term in found.near
     )
@@ -81,13 +87,7 @@ def _count(found: Affinity, pod: View, other: Obj, node: Node, world: World) -> 
                 found.attracting[(key, node.labels[key])] += 1
     for term in found.apart:
         if _concerns(term, pod, other, world):
-            _note(found.repelling, term, node, other)
-
-
-def _note(into: dict[Domain, str], term: Mapping[str, Any], node: Node, other: Obj) -> None:
-    key = term["topologyKey"]
-    if key in node.labels:
-        into.setdefault((key, node.labels[key]), f"{kube.namespace(other)}/{kube.name(other)}")
+            note(found.repelling, term, node, other)
 
 
 def _concerns(term: Mapping[str, Any], owner: View, other: View, world: World) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,10 +11,24 @@ from hooks.doctor.scheduler import requests
 from hooks.doctor.scheduler.model import Node
 from hooks.kube.kinds import Obj, View
 
+# A topology key and a node's value of it.
+Domain = tuple[str, str]
+
+
+@dataclass
+class Repelling:
+    """Pods on nodes that share a term of required anti-affinity: where they are, and one of them for the text."""
+
+    term: Mapping[str, object]
+    owner: Obj
+    domains: dict[Domain, str] = field(default_factory=dict)
+
 
 @dataclass
 class World:
-    """`volumes` by StorageClass; `repelling`: pods on a node that have required anti-affinity, with that node."""
+    """`volumes` by StorageClass. `repelling`: by namespace and term. `near_and_apart`: what pods of one namespace with
+    the same terms count (affinity.py), kept because a StatefulSet's pods all ask the same.
+    """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     claims: dict[tuple[str, str], Obj] = field(default_factory=dict)
@@ -21,7 +36,10 @@ class World:
     volumes_of_class: dict[str, list[Obj]] = field(default_factory=dict)
     classes: dict[str, Obj] = field(default_factory=dict)
     namespaces: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    repelling: list[tuple[Obj, Node]] = field(default_factory=list)
+    repelling: dict[tuple[str, str], Repelling] = field(default_factory=dict)
+    near_and_apart: dict[tuple[str, str, str], tuple[Counter[Domain], dict[Domain, str]]] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def of(cls, objects: Mapping[str, Sequence[Obj]]) -> World:
@@ -51,8 +69,10 @@ class World:
         for key, value in requests.of_pod(pod).items():
             node.used[key] = node.used.get(key, 0) + value
         node.ports.update(requests.host_ports(pod))
-        if required_terms(pod, "podAntiAffinity"):
-            self.repelling.append((pod, node))
+        for term in required_terms(pod, "podAntiAffinity"):
+            same = (kube.namespace(pod), repr(term))
+            note(self.repelling.setdefault(same, Repelling(term, pod)).domains, term, node, pod)
+        self.near_and_apart.clear()
 
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         """Every namespace has the label of its name, also when Namespaces could not be read."""
@@ -65,6 +85,13 @@ def required_terms(pod: View, kind: str) -> Sequence[Mapping[str, object]]:
         affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
     )
     return found
+
+
+def note(into: dict[Domain, str], term: Mapping[str, object], node: Node, other: Obj) -> None:
+    """The domain of the node by the term's key, with the first pod that is there."""
+    key = str(term["topologyKey"])
+    if key in node.labels:
+        into.setdefault((key, node.labels[key]), f"{kube.namespace(other)}/{kube.name(other)}")
 
 
 def class_of(obj: View) -> str:

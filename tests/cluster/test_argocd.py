@@ -150,6 +150,59 @@ def test_the_post_renderers_plugin_mends_and_refuses(argo: Cluster, tmp_path: Pa
         assert _colour(argo.api, "mended") == "blue"
 
 
+# What the patch builds on: the volumes that the Deployment of Argo CD's own manifests has.
+REPO_SERVER = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: argocd-repo-server}
+spec:
+  selector: {matchLabels: {app: repo-server}}
+  template:
+    metadata: {labels: {app: repo-server}}
+    spec:
+      containers: [{name: argocd-repo-server, image: "quay.io/argoproj/argocd:v3.5.0"}]
+      volumes: [{name: var-files, emptyDir: {}}, {name: plugins, emptyDir: {}}]
+"""
+
+
+def test_the_post_renderers_sidecar_goes_into_the_repo_server_by_its_own_commands(
+    argo: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "kubectl").symlink_to(tools.path("kubectl"))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "KUBECONFIG": str(argo.layout.kubeconfig)}
+
+    def run(command: str, stdin: str = "") -> None:
+        done = subprocess.run(
+            command,
+            shell=True,
+            input=stdin,
+            cwd=PLUGIN,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
+
+    run(f"kubectl -n {NAMESPACE} apply -f -", REPO_SERVER)
+    lines = (PLUGIN / "sidecar.yaml").read_text().splitlines()
+    commands = [line.removeprefix("#").strip() for line in lines if line.startswith("#   kubectl ")]
+    assert len(commands) == 2
+    for command in commands:
+        run(command)
+    deployment = argo.api.get(
+        f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/argocd-repo-server"
+    )
+    pod = deployment["spec"]["template"]["spec"]
+    # The API server has checked that each mount has its volume; none of a strategic patch may have replaced a list.
+    assert {each["name"] for each in pod["containers"]} == {"argocd-repo-server", "tidb-postrender"}
+    mounted = {each["name"] for box in pod["containers"] for each in box.get("volumeMounts", [])}
+    assert mounted == {each["name"] for each in pod["volumes"]}
+    plugin = argo.api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/tidb-postrender")
+    assert plugin["data"] == {"plugin.yaml": (PLUGIN / "plugin.yaml").read_text()}
+
+
 def test_argocd_is_part_of_the_cluster_and_starts_once(argo: Cluster) -> None:
     from ci.cluster import argocd
     from ci.cluster.errors import ClusterError

@@ -139,7 +139,7 @@ spec:{service}
 """
 
 
-# A start-up container and a sidecar among them; a hook; a sub-chart.
+# A start-up container and a sidecar among them; a hook; a list, which Helm takes apart only behind us; a sub-chart.
 FILES = {
     "Chart.yaml": "apiVersion: v2\nname: odd\nversion: 0.1.0\n",
     "templates/web.yaml": workload(
@@ -158,6 +158,8 @@ spec:
       restartPolicy: Never
       containers: [{container("job", 'command: ["true"]')}]
 """,
+    "templates/listed.yaml": "apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- "
+    + workload("Deployment", "listed").replace("\n", "\n  ").rstrip(" "),
     "charts/neighbour/Chart.yaml": "apiVersion: v2\nname: neighbour\nversion: 0.1.0\n",
     "charts/neighbour/templates/all.yaml": workload("StatefulSet", "neighbour"),
 }
@@ -218,14 +220,14 @@ def test_helm_upgrade_through_the_plugin(kube: Kubectl, tmp_path: Path, wait_for
     assert done.returncode == 0, done.stderr
     wait_for(
         lambda: (
-            {"web", "neighbour", "more"}
+            {"web", "neighbour", "listed", "more"}
             == {pod["metadata"]["labels"]["app"] for pod in kube.running("app")}
         ),
         30,
         "all workloads run",
     )
     pods = kube.all("pods")
-    assert len(pods) >= 4  # the hook's too
+    assert len(pods) >= 5  # the hook's too
     for pod in pods:
         name = pod["metadata"]["name"]
         assert pod["status"]["qosClass"] == "Guaranteed", name

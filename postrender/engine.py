@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from postrender import krm
-from postrender.errors import PostrenderError, StreamError
+from postrender.errors import ConfigError, PostrenderError, StreamError
 from postrender.findings import Findings
 from postrender.manifest import Manifest
 from postrender.reader import Content, Reader
 from postrender.rules import Rule
 from postrender.stream import BOM, MAX_DOCUMENT, MAX_STREAM, Chunk, decode, split, tail
-from postrender.values import Mapping, Value, mapping, sequence, text
+from postrender.values import Mapping, Value, mapping, text
 from postrender.writer import Writer
 
 # From a KRM function's own configuration (None: there is none) to the rules to apply.
@@ -139,7 +139,10 @@ class Pass:
 
     def _resource_list(self, root: Mapping, content: Content, chunk: Chunk, input_name: str) -> str:
         _refuse_foreign_tag(content, chunk)
-        for number, item in enumerate(sequence(root.get("items")), 1):
+        items = root.get("items")
+        if items is not None and not isinstance(items, list):
+            raise _bad(chunk, "the ResourceList's items are no list")
+        for number, item in enumerate(items or (), 1):
             changed = False
             for body in _item_objects(item, f"item {number} of the ResourceList", chunk):
                 source = krm.source(mapping(item))
@@ -164,7 +167,11 @@ class Pass:
     def _rules_of(self, root: Mapping | None) -> Sequence[Rule]:
         if self._rules is None:
             config = None if root is None else root.get("functionConfig")
-            self._rules = self.rules_for(config if isinstance(config, dict) else None)
+            if config is not None and not isinstance(config, dict):
+                raise ConfigError(
+                    "functionConfig: is no mapping; leave it out, or write a PostRender"
+                )
+            self._rules = self.rules_for(config)
         return self._rules
 
     def _visit(self, manifest: Manifest, root: Mapping | None = None) -> None:

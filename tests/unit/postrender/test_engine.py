@@ -11,7 +11,7 @@ import yaml
 
 from postrender import config, report
 from postrender.engine import Pass
-from postrender.errors import PostrenderError, StreamError
+from postrender.errors import ConfigError, PostrenderError, StreamError
 from postrender.values import Mapping
 from postrender.writer import Writer
 from tests.unit.postrender.release import pod, read, release, typed
@@ -183,6 +183,10 @@ def test_a_long_trail_of_line_breaks_keeps_its_value() -> None:
             "put all objects into its items, or give the objects themselves",
         ),
         (
+            "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: {a: b}\n",
+            "the ResourceList's items are no list",
+        ),
+        (
             "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: X}, x]\n",
             "item 2 of the List is no object",
         ),
@@ -293,6 +297,12 @@ def test_a_list_is_what_has_items_as_for_helm_and_kubectl() -> None:
     nested = f"apiVersion: v1\nkind: List\nitems:\n- {item}".replace("\n", "\n  ").rstrip(" ")
     _, output = krm(f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- {nested}")
     assert str(output["items"]).count("'requests'") == 1
+
+
+@pytest.mark.parametrize("given", ["[a]", "x", "1"])
+def test_a_functions_configuration_is_a_mapping(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"functionConfig: is no mapping; leave it out"):
+        krm(f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nfunctionConfig: {given}\n")
 
 
 def test_a_function_without_configuration_runs_the_defaults() -> None:

@@ -122,12 +122,21 @@ def test_makes_different_amounts_equal_when_told(policy: str, change: str) -> No
     assert (done.changes, done.refusals) == ([f"{PLACE}.{change}"], [])
 
 
-def test_refuses_what_is_no_quantity() -> None:
-    done = guaranteed(pod(container("tikv", "{limits: {cpu: two, memory: 1Gi}}")))
+@pytest.mark.parametrize(("given", "shown"), [("two", "'two'"), ("[2]", "['2']")])
+def test_refuses_what_is_no_quantity(given: str, shown: str) -> None:
+    done = guaranteed(pod(container("tikv", f"{{limits: {{cpu: {given}, memory: 1Gi}}}}")))
     assert (
-        f"{PLACE}.limits.cpu: 'two' is no quantity; write one such as 500m, 2 or 4Gi"
+        f"{PLACE}.limits.cpu: {shown} is no quantity; write one such as 500m, 2 or 4Gi"
         in done.refusals[0]
     )
+
+
+def test_counts_by_the_request_and_by_the_limit_where_there_is_none() -> None:
+    counted = [
+        guaranteed(pod(container("a", resources)), missing="refuse").done.findings.totals.running
+        for resources in (DIFFERENT, HALF)
+    ]
+    assert counted == [Amount(1000, 2**30), Amount(1000, 2**30)]
 
 
 def test_sees_every_pod_template_and_every_container() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from postrender.errors import ConfigError
+from postrender.findings import Severity
 from postrender.lock import lock_file, read_list
 from postrender.reference import ImageReferenceError, Reference
 from tests.unit.postrender.release import Outcome, pod, release
@@ -92,6 +93,28 @@ def test_pins_by_the_lock_file_before_or_behind_the_mirror(tmp_path: Path) -> No
     assert done.refusals == []
     assert names(done) == [f"mirror.local/hub/library/busybox:1@{A}", f"mirror.local/quay/x:2@{B}"]
     assert release(done.output, tmp_path, only="images", images=rules).output == done.output
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (
+            "busybox:1",
+            "images/mirror: the mirror map names another registry; the lock file pins it",
+        ),
+        (f"busybox:1@{B}", "images/mirror: the mirror map names another registry"),
+        ("ghcr.io/x:2", "images/pin: the lock file pins it"),
+    ],
+)
+def test_a_change_says_why(tmp_path: Path, image: str, why: str) -> None:
+    locked = {"docker.io/library/busybox:1": A, "ghcr.io/x:2": A}
+    (tmp_path / "lock.yaml").write_text(lock_file(locked, {}))
+    rules = {"mirrors": MIRRORS, "lock": "lock.yaml"}
+    done = release(
+        pod(f"      - {{name: a, image: '{image}'}}\n"), tmp_path, only="images", images=rules
+    )
+    (change,) = done.done.findings.of(Severity.CHANGE)
+    assert f"{change.rule}/{change.code}: {change.message}" == why
 
 
 def test_a_digest_that_is_there_stays() -> None:

@@ -190,6 +190,38 @@ def test_claims_and_ephemeral_volumes_of_the_database() -> None:
     ]
 
 
+def test_network_volumes_are_the_other_pods_own_affair() -> None:
+    volumes = (
+        "[{name: a, nfs: {server: s, path: /}}, {name: b, persistentVolumeClaim: {claimName: c}}]"
+    )
+    claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {storageClassName: net}\n"
+    assert isolation(claim, workload("web", "web", volumes)).refusals == []
+
+
+def test_claims_that_name_no_volume_share_none() -> None:
+    both = [
+        f"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\nspec: {{}}\n"
+        for name in ("a", "b")
+    ]
+    assert isolation(*both).refusals == []
+
+
+@pytest.mark.parametrize(
+    "expression", ["key: kubernetes.io/hostname, operator: NotIn", "key: zone, operator: In"]
+)
+def test_an_affinity_that_names_no_host_may_be_any_node(expression: str) -> None:
+    anywhere = volume("one", "/mnt/a", "n1").replace(
+        "key: kubernetes.io/hostname, operator: In", expression
+    )
+    assert len(isolation(anywhere, volume("two", "/mnt/a", "n2")).refusals) == 1
+
+
+def test_a_claim_template_is_named_in_the_place() -> None:
+    done = isolation(workload("db", "tikv", spec=claims("storageClassName: net")))
+    place = "StatefulSet db spec.volumeClaimTemplates[data].spec.storageClassName: "
+    assert [line.startswith(place) for line in done.refusals] == [True]
+
+
 def test_two_claims_of_one_volume() -> None:
     both = [
         f"apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\n"

@@ -63,6 +63,10 @@ def test_what_is_reachable_is_noted_refused_or_allowed(stream: str, sentence: st
     [
         service("type: ClusterIP, ports: [{port: 4000}]"),
         service("clusterIP: None"),
+        service("type: LoadBalancer").replace(
+            "apiVersion: v1", "apiVersion: serving.knative.dev/v1"
+        ),
+        service("type: NodePort").replace("kind: Service", "kind: X"),
         pod(
             "      - {name: a, ports: [{containerPort: 80, hostPort: 0}]}\n",
             extra="      hostNetwork: false\n",

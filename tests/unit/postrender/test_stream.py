@@ -67,7 +67,10 @@ def test_loses_no_character(stream: str) -> None:
         (b" \n\t\r\n", "the input is empty"),
         (b"\xff\xfea\x00", "line 1, column 1: the input is UTF-16\nsave it as UTF-8"),
         (b"a: 1\nb: \x00\n", "line 2, column 4: byte 0x00 is binary, not text\n     2 | b: \ufffd"),
-        (b"a: \xc3\xa4 \x1b[0m", "line 1, column 6: byte 0x1b is binary"),
+        (
+            b"a: \xc3\xa4 \x1b[0m",
+            "line 1, column 6: byte 0x1b is binary, not text\n     1 | a: ä \ufffd[0m\n       |      ^",
+        ),
         (b"a: 1\nb: \xff\n", "line 2, column 4: byte 0xff is not UTF-8"),
         (b"\x7fELF\x02\x01", "line 1, column 1: byte 0x7f is binary"),
     ],

@@ -20,6 +20,8 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 # What the node controller sets by itself on a node in trouble: said by `ready` already.
 NODE_TROUBLE = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 NO_NEW_PODS = frozenset({"NoSchedule", "NoExecute"})
+# Of Nodes and pods, which have 10 to 20 KB each, so many are in memory at a time: a job has 64 MB.
+PAGE = 50
 SUFFIXES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18, "": 1}
 
@@ -118,7 +120,7 @@ def nodes(
     """All Nodes by name, and their labels. JobError for an empty list: a cluster without Nodes runs no job."""
     found: dict[str, Node] = {}
     labels: dict[str, Mapping[str, str]] = {}
-    for page in client.pages(kube.NODE):
+    for page in client.pages(kube.NODE, page=PAGE):
         for obj in page.items:
             found[kube.name(obj)] = node(obj, sets)
             labels[kube.name(obj)] = obj["metadata"].get("labels") or {}
@@ -181,17 +183,19 @@ def tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
 
 
 def pods(
-    client: kube.Client, of: Names
+    client: kube.Client, of: Names, wanted: Collection[str]
 ) -> tuple[dict[str, kube.Obj], dict[tuple[Component, str], str]]:
-    """The release's PD and TiKV pods by name, and who of them sits on which Node."""
+    """The wanted PD and TiKV pods of the release by name, and who of all of them sits on which Node."""
     found: dict[str, kube.Obj] = {}
     busy: dict[tuple[Component, str], str] = {}
-    for obj in client.list(kube.POD, of.namespace, labels=of.selector(*Component)):
-        found[kube.name(obj)] = obj
-        where = obj["spec"].get("nodeName")
-        if where:
-            component = Component(obj["metadata"]["labels"]["app.kubernetes.io/component"])
-            busy[component, where] = kube.name(obj)
+    for page in client.pages(kube.POD, of.namespace, labels=of.selector(*Component), page=PAGE):
+        for obj in page.items:
+            if kube.name(obj) in wanted:
+                found[kube.name(obj)] = obj
+            where = obj["spec"].get("nodeName")
+            if where:
+                component = Component(obj["metadata"]["labels"]["app.kubernetes.io/component"])
+                busy[component, where] = kube.name(obj)
     return found, busy
 
 
@@ -210,8 +214,12 @@ def pod(obj: kube.View | None) -> Pod | None:
 
 def claims(client: kube.Client, of: Names) -> dict[str, kube.Obj]:
     """The release's PD and TiKV claims by name."""
-    found = client.list(kube.CLAIM, of.namespace, labels=of.selector(*Component))
-    return {kube.name(obj): obj for obj in found}
+    found = {}
+    for page in client.pages(kube.CLAIM, of.namespace, labels=of.selector(*Component)):
+        for obj in page.items:
+            obj["metadata"].pop("managedFields", None)  # half of a claim
+            found[kube.name(obj)] = obj
+    return found
 
 
 def claim(obj: kube.View | None, volumes: Mapping[str, Volume]) -> Claim | None:
@@ -252,6 +260,7 @@ def volumes(
             elif (obj.get("status") or {}).get(
                 "phase"
             ) == "Available" and "deletionTimestamp" not in obj["metadata"]:
+                obj["metadata"].pop("managedFields", None)
                 free.append(obj)
     return found, free
 

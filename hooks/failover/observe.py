@@ -216,7 +216,8 @@ class Observer:
         claims: dict[str, kube.Obj],
     ) -> Snapshot:
         nodes, labels = objects.nodes(self.client, sets)
-        pods, busy = objects.pods(self.client, self.names)
+        named = {self.names.pod(component, i) for component, i in suspects}
+        pods, busy = objects.pods(self.client, self.names, named)
         wanted = {
             str(claims[name]["spec"].get("volumeName", ""))
             for component, i in suspects

@@ -74,8 +74,8 @@ class Shell:
     def run(self, *words: str, codes: tuple[int, ...] = (0,), timeout: float = 120) -> str:
         """stdout and stderr as a terminal shows them. CommandError for an exit code that was not expected."""
         done = subprocess.run(
-            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-            env=self.environment, check=False, timeout=timeout,
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=ROOT, env=self.environment, check=False, timeout=timeout,
         )  # fmt: skip
         if done.returncode not in codes:
             raise CommandError(f"{shlex.join(words)} ended with {done.returncode}:\n{done.stdout}")

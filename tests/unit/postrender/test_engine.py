@@ -12,6 +12,7 @@ import yaml
 from postrender import config, report
 from postrender.engine import Pass
 from postrender.errors import ConfigError, PostrenderError, StreamError
+from postrender.stream import MAX_DOCUMENT
 from postrender.values import Mapping
 from postrender.writer import Writer
 from tests.unit.postrender.release import pod, read, release, typed
@@ -297,6 +298,12 @@ def test_a_list_is_what_has_items_as_for_helm_and_kubectl() -> None:
     nested = f"apiVersion: v1\nkind: List\nitems:\n- {item}".replace("\n", "\n  ").rstrip(" ")
     _, output = krm(f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n- {nested}")
     assert str(output["items"]).count("'requests'") == 1
+
+
+def test_a_resource_list_may_be_larger_than_any_document_of_a_stream() -> None:
+    item = f"{{apiVersion: v1, kind: X, data: {{a: {'x' * MAX_DOCUMENT}}}}}"
+    done, _ = krm(f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: [{item}]\n")
+    assert (done.door, done.objects) == ("krm", 1)
 
 
 @pytest.mark.parametrize("given", ["[a]", "x", "1"])

@@ -38,7 +38,7 @@ THREADS = 8
 # At rest is when so long nothing was written.
 REST_SECONDS = 5.0
 # How often the controller's own figures are asked for: each time costs it a thread and a page of text.
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 PHASE = re.compile(r'^helm_tidb_volumes\{phase="Available"\} (\d+)$', re.MULTILINE)
 
 

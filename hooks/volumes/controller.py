@@ -81,7 +81,8 @@ class Controller:
     policy: Policy
     namespace: str
     recorder: Recorder | None = None
-    workers: int = 8
+    # Mostly they wait for the API server: 16 keep it busy also where a write takes 20 ms.
+    workers: int = 16
     metrics: Metrics = field(default_factory=Metrics)
     world: World = field(default_factory=World)
     stop: threading.Event = field(default_factory=threading.Event)

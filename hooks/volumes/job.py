@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     client = Client.connect(
-        "volumes", kubeconfig=args.kubeconfig, context=args.context, connections=16
+        "volumes", kubeconfig=args.kubeconfig, context=args.context, connections=32
     )
     policy = Policy(
         storage_class=args.storage_class,

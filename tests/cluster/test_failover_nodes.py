@@ -47,6 +47,62 @@ def database(
     faults.mend(running.cluster)
 
 
+def test_cleanup_takes_what_a_scale_in_leaves(database: Database) -> None:
+    """The claim, not before its time; the Tombstone, not before its disk is cleared; and the runs' own pods.
+
+    The first test: the disks that others throw away would hold Tombstones up for good.
+    """
+    name = f"{NAME}-tikv-3"
+    database.release.upgrade({"tikv": {"replicas": 4}})
+    database.wait_for(
+        lambda: database.stores().get(name, {}).get("state_name") == "Up",
+        120,
+        "a fourth store",
+        database.seen,
+        pause=0.5,
+    )
+    store = database.stores()[name]["id"]
+    database.pd(f"/pd/api/v1/store/{store}", method="DELETE")
+    database.wait_for(lambda: store in tombstones(database), 90, "it is drained", database.seen)
+    kube, claim = database.kube, f"tikv-{name}"
+    kube.run("annotate", "statefulset", f"{NAME}-tikv", f"{ALLOW_REPLICAS_ANNOTATION}=3")
+    database.release.upgrade({})
+    database.wait_for(lambda: kube.find("pod", name) is None, 60, "its pod gone", database.seen)
+    disk = database.disk_of(claim)["metadata"]["name"]
+
+    said = database.run_job("cleanup")
+    assert (
+        f"did note when it was first seen unused (PersistentVolumeClaim {kube.namespace}/{claim})"
+        in said
+    )
+    assert "beyond 3 replicas and no pod uses it since" in said, said
+    said = database.run_job("cleanup", "--claims-after=0s", "--pods-after=0s")
+    assert "did delete the claim on volume" in said, said
+    database.wait_for(lambda: kube.find("pvc", claim) is None, 30, "the claim gone", database.seen)
+    # The runs before this one have ended; this one cannot take its own pod.
+    assert len(kube.all("pods", "-l", "app.kubernetes.io/component=cleanup")) == 1
+    said = database.run_job("cleanup")
+    assert f"Tombstones {store}" in said, said
+    assert "guard against disks that are not cleared" in said, said
+    assert store in tombstones(database)
+
+    kube.run("annotate", "tidbvolume", disk, f"{WIPE_ANNOTATION}=now")
+    database.wait_for(
+        lambda: database.phase(disk) == "Available", 60, "its disk cleared", database.seen
+    )
+    said = database.run_job("cleanup")
+    assert f"did forget Tombstones {store}" in said, said
+    assert not tombstones(database)
+    assert {one["metadata"]["name"] for one in kube.all("pvc")} >= {
+        f"{what}-{NAME}-{what}-{i}" for what in ("pd", "tikv") for i in range(3)
+    }
+
+
+def tombstones(database: Database) -> set[int]:
+    found = database.pd("/pd/api/v1/stores/check?state=tombstone") or {"stores": []}
+    return {one["store"]["id"] for one in found["stores"] or []}
+
+
 def test_a_killed_node_is_replaced_elsewhere_and_its_disk_cleared_when_it_returns(
     database: Database,
 ) -> None:
@@ -297,56 +353,3 @@ def test_a_job_killed_in_the_middle_and_an_api_server_that_goes_away(database: D
         faults.start_api(database.cluster)
         database.heal()
         faults.insert_disk(database.cluster, node, slot, blank=True)
-
-
-def test_cleanup_takes_what_a_scale_in_leaves(database: Database) -> None:
-    """The claim, not before its time; the Tombstone, not before its disk is cleared; and the runs' own pods."""
-    name = f"{NAME}-tikv-3"
-    database.release.upgrade({"tikv": {"replicas": 4}})
-    database.wait_for(
-        lambda: database.stores().get(name, {}).get("state_name") == "Up",
-        120,
-        "a fourth store",
-        database.seen,
-        pause=0.5,
-    )
-    store = database.stores()[name]["id"]
-    database.pd(f"/pd/api/v1/store/{store}", method="DELETE")
-    database.wait_for(lambda: store in tombstones(database), 90, "it is drained", database.seen)
-    kube, claim = database.kube, f"tikv-{name}"
-    kube.run("annotate", "statefulset", f"{NAME}-tikv", f"{ALLOW_REPLICAS_ANNOTATION}=3")
-    database.release.upgrade({})
-    database.wait_for(lambda: kube.find("pod", name) is None, 60, "its pod gone", database.seen)
-    disk = database.disk_of(claim)["metadata"]["name"]
-
-    said = database.run_job("cleanup")
-    assert (
-        f"did note when it was first seen unused (PersistentVolumeClaim {kube.namespace}/{claim})"
-        in said
-    )
-    assert "beyond 3 replicas and no pod uses it since" in said, said
-    said = database.run_job("cleanup", "--claims-after=0s", "--pods-after=0s")
-    assert "did delete the claim on volume" in said, said
-    database.wait_for(lambda: kube.find("pvc", claim) is None, 30, "the claim gone", database.seen)
-    # The runs before this one have ended; this one cannot take its own pod.
-    assert len(kube.all("pods", "-l", "app.kubernetes.io/component=cleanup")) == 1
-    said = database.run_job("cleanup")
-    assert f"Tombstones {store}" in said, said
-    assert "guard against disks that are not cleared" in said, said
-    assert store in tombstones(database)
-
-    kube.run("annotate", "tidbvolume", disk, f"{WIPE_ANNOTATION}=now")
-    database.wait_for(
-        lambda: database.phase(disk) == "Available", 60, "its disk cleared", database.seen
-    )
-    said = database.run_job("cleanup")
-    assert f"did forget Tombstones {store}" in said, said
-    assert not tombstones(database)
-    assert {one["metadata"]["name"] for one in kube.all("pvc")} >= {
-        f"{what}-{NAME}-{what}-{i}" for what in ("pd", "tikv") for i in range(3)
-    }
-
-
-def tombstones(database: Database) -> set[int]:
-    found = database.pd("/pd/api/v1/stores/check?state=tombstone") or {"stores": []}
-    return {one["store"]["id"] for one in found["stores"] or []}

@@ -8,6 +8,8 @@ world under other names.
 
 from __future__ import annotations
 
+from functools import cache
+
 from tests.model.world import (
     Claim,
     Content,
@@ -30,6 +32,8 @@ def canonical(world: World) -> World:
     nodes = order(node_signatures(world, disk_signatures, tikv, pd)[:mortal])
     nodes += range(mortal, len(world.nodes))
     disks = order([(nodes[disk.node], *disk_signatures[i]) for i, disk in enumerate(world.disks)])
+    if all(names == sorted(names) for names in (nodes, disks, tikv, pd)):
+        return world
     return renamed(world, nodes, disks, tikv, pd)
 
 
@@ -92,13 +96,17 @@ def mentions(deed: tuple[object, ...], component: str, i: int) -> bool:
 def place_signature(world: World, place: Place) -> str:
     claim, pod = place
     disk = world.disks[claim.disk] if claim is not None and claim.disk is not None else None
+    beside = world.nodes[disk.node] if disk is not None else None
     where = world.nodes[pod.node] if pod is not None and pod.node is not None else None
-    held = disk and (
-        disk.sound,
-        world.nodes[disk.node],
-        disk.content and (disk.content[0], disk.content[2]),
+    return _place_signature(
+        claim and claim.deleting, disk and disk[1:], beside, pod and (pod.deleting, where)
     )
-    return f"{claim and claim.deleting}{held}{pod and (pod.deleting, where)}"
+
+
+@cache
+def _place_signature(going: object, disk: tuple[bool, Content] | None, *rest: object) -> str:
+    held = disk and (disk[0], disk[1] and (disk[1][0], disk[1][2]))
+    return f"{going}{held}{rest}"
 
 
 def disks_signatures(world: World, tikv: list[int], pd: list[int]) -> list[tuple[object, ...]]:

@@ -2,14 +2,15 @@
 end well?
 
 `explore` goes through all interleavings of faults, nature and the job's steps; twins are merged
-(canonical.py). A broken oath comes with the shortest way there. `endings` then lets each world go on without
-further faults and says how it ends.
+(canonical.py). A broken oath comes with the shortest way there. `Endings` lets each world go on without further
+faults and says how it ends.
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hooks.failover.plan import plan
@@ -30,9 +31,13 @@ from tests.model.world import Step, World, led, well
 
 @dataclass
 class Explored:
-    """`worlds`: each reachable world → the one it was reached from first, and by which step."""
+    """`reached`: each reachable world → the one it was reached from first, and by which step.
 
-    worlds: dict[World, tuple[World | None, str]] = field(default_factory=dict)
+    A world is kept by its hash alone, as the millions of them would not fit: of ten million worlds, two have the
+    same 64 bits once in 400,000 explorations.
+    """
+
+    reached: dict[int, tuple[int, str]] = field(default_factory=dict)
     transitions: int = 0
     seconds: float = 0.0
     broken: str = ""
@@ -42,16 +47,15 @@ class Explored:
     def way_to(self, world: World) -> tuple[str, ...]:
         """The steps from the start."""
         steps: list[str] = []
-        at: World | None = world
-        while at is not None:
-            before, step = self.worlds[at]
+        at = hash(world)
+        while at:
+            at, step = self.reached[at]
             steps.append(step)
-            at = before
         return tuple(reversed(steps[:-1]))
 
     def told(self) -> str:
         whole = "all" if self.complete else "the first"
-        return f"{whole} {len(self.worlds)} states, {self.transitions} transitions in {self.seconds:.1f} s"
+        return f"{whole} {len(self.reached)} states, {self.transitions} transitions in {self.seconds:.1f} s"
 
 
 def successors(
@@ -67,41 +71,45 @@ def explore(
     start: World,
     planner: Planner = plan,
     act: Performer | None = None,
-    at_most: int = 10**7,
+    *,
+    meet: Callable[[World], object] = lambda _: None,
+    at_most: int = 10**8,
 ) -> Explored:
-    """Breadth first from `start`; ends at the first broken oath, so its trace is a shortest one."""
+    """Breadth first from `start`; ends at the first broken oath, so its trace is a shortest one.
+
+    `meet` is called with each world, once.
+    """
     began = time.monotonic()
     found = Explored()
     first = canonical(start)
-    found.worlds[first] = (None, "")
+    found.reached[hash(first)] = (0, "")
+    meet(first)
     edge = [first]
-    met = {start, first}  # under whatever names: most steps lead to worlds met before
-    while edge:
+    met = {hash(start), hash(first)}  # under whatever names: most steps lead to worlds met before
+    while edge and len(found.reached) < at_most and not found.broken:
         beyond: list[World] = []
         for world in edge:
+            here = hash(world)
             try:
                 for step, after in successors(world, planner, act):
                     found.transitions += 1
-                    if after in met:
+                    if hash(after) in met:
                         continue
-                    met.add(after)
+                    met.add(hash(after))
                     twin = canonical(after)
-                    if twin in found.worlds:
+                    if hash(twin) in found.reached:
                         continue
-                    found.worlds[twin] = (world, step)
+                    found.reached[hash(twin)] = (here, sys.intern(step))
                     if wrong := impossible(twin):
                         raise AssertionError(f"an impossible world: {wrong}; {found.way_to(twin)}")
+                    meet(twin)
                     beyond.append(twin)
             except BrokenOathError as broken:
                 found.broken = str(broken)
                 found.trace = found.way_to(world)
-                found.seconds = time.monotonic() - began
-                return found
-            if len(found.worlds) >= at_most:
-                found.seconds = time.monotonic() - began
-                return found
+                break
         edge = beyond
-    found.complete = True
+    found.complete = not edge and not found.broken
     found.seconds = time.monotonic() - began
     return found
 
@@ -151,28 +159,29 @@ def run_job(world: World, planner: Planner = plan) -> World:
     return world._replace(job=None, reading=None)
 
 
-def ending(world: World, planner: Planner = plan, known: dict[World, str] | None = None) -> str:
+def ending(world: World, planner: Planner = plan, known: dict[int, str] | None = None) -> str:
     """How it ends: "well", or the codes of what is waited for or refused once nothing changes any more;
-    "never" if it goes on.
+    "never" if it goes on. `known` is by hash.
     """
     memory = known if known is not None else {}
-    trail: list[World] = []
+    trail: list[int] = []
     at = canonical(world._replace(job=None, reading=None))
     for _ in range(ROUNDS):
-        if at in memory:
+        here = hash(at)
+        if here in memory:
             break
-        trail.append(at)
+        trail.append(here)
         after = canonical(settle(at, planner))
         if well(after):
-            memory[after] = "well"
-        elif after == at or after in trail:
-            memory[after] = reasons(after, planner) if after == at else "never: it goes round"
+            memory[hash(after)] = "well"
+        elif after == at or hash(after) in trail:
+            memory[hash(after)] = reasons(after, planner) if after == at else "never: it goes round"
         at = after
     else:
-        memory[at] = "never"
+        memory[hash(at)] = "never"
     for one in trail:
-        memory[one] = memory[at]
-    return memory[at]
+        memory[one] = memory[hash(at)]
+    return memory[hash(at)]
 
 
 def reasons(world: World, planner: Planner = plan) -> str:
@@ -194,11 +203,18 @@ def with_reading(world: World) -> World:
     return next((after for told, after in nature.time_passes(seen) if told == "15 s pass"), seen)
 
 
-def endings(found: Explored, planner: Planner = plan) -> dict[str, list[World]]:
-    """The worlds, without what the job was about to do, by how they end."""
-    memory: dict[World, str] = {}
-    by_end: dict[str, list[World]] = {}
-    for world in found.worlds:
-        resting = world._replace(job=None, reading=None)
-        by_end.setdefault(ending(resting, planner, memory), []).append(world)
-    return by_end
+@dataclass
+class Endings:
+    """How each world that was met ends, without what the job was about to do: how many, and one of them."""
+
+    planner: Planner = plan
+    met: dict[str, tuple[int, World]] = field(default_factory=dict)
+    _known: dict[int, str] = field(default_factory=dict)
+
+    def meet(self, world: World) -> None:
+        end = sys.intern(ending(world, self.planner, self._known))
+        before, first = self.met.get(end, (0, world))
+        self.met[end] = (before + 1, first)
+
+    def told(self) -> str:
+        return ", ".join(f"{end}: {count}" for end, (count, _) in self.met.items())

@@ -37,7 +37,7 @@ def test_walks(name: str) -> None:
     dice = random.Random(f"{SEED} {name}")
     left = TRANSITIONS // len(STARTS)
     ends: dict[str, int] = {}
-    memory: dict[World, str] = {}
+    memory: dict[int, str] = {}
     while left > 0:
         world, way = STARTS[name](), ["start"]
         for _ in range(LENGTH):

@@ -21,8 +21,8 @@ those).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, TypeVar
 
 Ordinal = int
 DiskId = int
@@ -175,6 +175,23 @@ def start(
     )
 
 
+Truth = TypeVar("Truth")
+
+
+def remembered(truth: Callable[[World], Truth]) -> Callable[[World], Truth]:
+    """Asked of the same world again, as its successors are made, it answers from memory; told apart by identity, since
+    to compare worlds costs more than to look.
+    """
+    last: list[tuple[World, Truth]] = []
+
+    def ask(world: World) -> Truth:
+        if not last or last[0][0] is not world:
+            last[:] = [(world, truth(world))]
+        return last[0][1]
+
+    return ask
+
+
 # --- What is true, whether anybody sees it or not -------------------------------------------------
 
 
@@ -210,6 +227,7 @@ def running_member(world: World, ordinal: Ordinal) -> MemberId | None:
     return (held[1], held[2]) if runs(world, place) and held is not None else None
 
 
+@remembered
 def healthy(world: World) -> frozenset[MemberId]:
     """Members that PD lists and whose process runs with that identity."""
     listed = {member.id for member in world.members if member.named}
@@ -233,6 +251,7 @@ def led(world: World) -> bool:
     )
 
 
+@remembered
 def beating(world: World) -> frozenset[StoreId]:
     """Stores that are not retired and whose process runs."""
     live = {store.id for store in world.stores if store.kind in ("live", "offline")}

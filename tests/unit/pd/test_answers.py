@@ -61,7 +61,7 @@ def test_every_list_of_stores_is_understood(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [n for n in all_of("") if n.endswith("-members") and load(n)["status"] == 200]
 )
-def test_every_list_of_members_is_understood_with_ids_beyond_2_53(name: str) -> None:
+def test_rule_7_every_list_of_members_is_understood_with_ids_beyond_2_53(name: str) -> None:
     found = client(name).members()
     raw = load(name)["body"]
     assert found.cluster_id == raw["header"]["cluster_id"] > 2**53

@@ -55,7 +55,7 @@ def always(status: int, body: object) -> Script:
     return Script(lambda _r, _t: (status, body))
 
 
-def test_the_next_member_is_asked_when_one_is_silent_and_stays_the_first_choice() -> None:
+def test_rule_1_the_next_member_is_asked_when_one_is_silent_and_stays_the_first_choice() -> None:
     def answer(request: pd.Request, _: float) -> Answer:
         return pd.TransportError("refused") if "pd-0" in request.url else (200, LEADER)
 
@@ -73,7 +73,7 @@ def test_an_election_of_twelve_seconds_is_waited_out() -> None:
     assert 12 <= script.now < 13
 
 
-def test_no_leader_is_an_error_of_its_own_after_thirty_seconds() -> None:
+def test_rule_1_no_leader_is_an_error_of_its_own_after_thirty_seconds() -> None:
     script = always(503, "[PD:apiutil:ErrRedirectNoLeader]redirect finds no leader\n")
     with pytest.raises(pd.PdNoLeaderError) as caught:
         script.client().leader()
@@ -83,7 +83,7 @@ def test_no_leader_is_an_error_of_its_own_after_thirty_seconds() -> None:
     assert 29 <= script.now <= 30
 
 
-def test_a_hung_leader_costs_five_seconds_a_member() -> None:
+def test_rule_1_a_hung_leader_costs_five_seconds_a_member() -> None:
     script = Script(lambda _r, _t: pd.TransportError("timed out"))
     with pytest.raises(pd.PdUnreachableError, match="reached no PD member"):
         script.client(patience_seconds=0).members()
@@ -91,7 +91,7 @@ def test_a_hung_leader_costs_five_seconds_a_member() -> None:
     assert [request.timeout_seconds for request in script.asked] == [5, 5, 5]
 
 
-def test_a_write_is_given_fifteen_seconds_and_may_be_repeated() -> None:
+def test_rule_1_a_write_is_given_fifteen_seconds_and_may_be_repeated() -> None:
     answers: Iterator[Answer] = iter(
         [pd.TransportError("timed out"), (200, "The store is set as Offline.")]
     )
@@ -131,14 +131,16 @@ def test_not_bootstrapped_is_said_at_once() -> None:
         (302, "", pd.PdAnswerError),
     ],
 )
-def test_retirement_errors_follow_the_code(status: int, said: str, error: type[pd.PdError]) -> None:
+def test_rule_6_retirement_errors_follow_the_code(
+    status: int, said: str, error: type[pd.PdError]
+) -> None:
     with pytest.raises(error) as caught:
         always(status, said).client().retire_store(5, force=False)
     assert type(caught.value) is error
     assert "DELETE /pd/api/v1/store/5 at http://pd-0:2379" in str(caught.value)
 
 
-def test_400_that_means_etcd_failed_is_asked_again() -> None:
+def test_rule_6_400_that_means_etcd_failed_is_asked_again() -> None:
     answers: Iterator[Answer] = iter(
         [(400, "[PD:etcd:ErrEtcdKVPut]context deadline exceeded"), (200, "done")]
     )

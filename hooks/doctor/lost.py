@@ -10,7 +10,7 @@ from hooks.doctor import database, disks
 from hooks.doctor.finding import Finding, Weight
 from hooks.doctor.scheduler import Node, Verdict, World
 from hooks.doctor.scheduler.volumes import claim_names, is_bound, reaches
-from hooks.doctor.snapshot import Snapshot
+from hooks.doctor.snapshot import Snapshot, labels_of
 from hooks.engine import Subject
 from hooks.kube.kinds import Obj, View
 
@@ -25,28 +25,40 @@ def volume_finding(
             continue
         volume = world.volumes.get(claim["spec"]["volumeName"])
         if volume is None:
-            return Finding(
-                code="volume-gone", subject=subject, weight=Weight.PROBLEM,
-                why=f"its claim {name} is bound to volume {claim['spec']['volumeName']}, which does not exist",
-                remedy="; ".join(plan_of(snapshot, pod)) or _WHEN,
-            )  # fmt: skip
+            return volume_gone(pod, subject, claim, snapshot)
         homes = [node for node in world.nodes.values() if reaches(volume, node)]
         if volume["spec"].get("nodeAffinity") and len(homes) <= 1:
-            return _at_home(pod, subject, volume, homes, verdict, snapshot)
+            return _at_home(pod, subject, claim, volume, homes, verdict, snapshot)
     return None
 
 
+def volume_gone(pod: Obj, subject: Subject, claim: Obj, snapshot: Snapshot) -> Finding:
+    weight, ends = _ending(pod, claim, snapshot)
+    name, volume = kube.name(claim), claim["spec"].get("volumeName")
+    return Finding(
+        code="volume-gone", subject=subject, weight=weight,
+        why=f"its claim {name} is bound to volume {volume}, which does not exist", remedy=ends,
+    )  # fmt: skip
+
+
 def _at_home(
-    pod: Obj, subject: Subject, volume: Obj, homes: list[Node], verdict: Verdict, snapshot: Snapshot
+    pod: Obj,
+    subject: Subject,
+    claim: Obj,
+    volume: Obj,
+    homes: list[Node],
+    verdict: Verdict,
+    snapshot: Snapshot,
 ) -> Finding:
     disk = disks.of_claim(snapshot, kube.name(volume))
     last = disk.node if disk is not None else hostname(volume)
     held = f"its data is on volume {kube.name(volume)}"
+    weight, ends = _ending(pod, claim, snapshot)
     if not homes:
         return Finding(
-            code="node-gone", subject=subject, weight=Weight.WAITING,
+            code="node-gone", subject=subject, weight=weight,
             why=f"{held} of node {last}, and that Node does not exist any more",
-            remedy="; ".join(plan_of(snapshot, pod)) or _WHEN,
+            remedy=ends,
             numbers={"node": last},
         )  # fmt: skip
     home = homes[0]
@@ -54,9 +66,9 @@ def _at_home(
     code = verdict.nodes[home.name][0].code.partition(":")[0] if reasons else "unknown"
     if not home.ready:
         return Finding(
-            code="node-not-ready", subject=subject, weight=Weight.WAITING,
+            code="node-not-ready", subject=subject, weight=weight,
             why=f"{held} of node {home.name}, which is not Ready ({reasons})",
-            remedy=f"bring {home.name} back, which loses nothing; else " + ("; ".join(plan_of(snapshot, pod)) or _WHEN),
+            remedy=f"bring {home.name} back, which loses nothing; else {ends}",
             numbers={"node": home.name},
         )  # fmt: skip
     remedies = {
@@ -77,6 +89,17 @@ _WHEN = (
     "failover replaces the store or member after failover.after once PD confirms the loss: "
     "`kubectl tidb plan failover` says what it waits for"
 )
+
+
+def _ending(pod: Obj, claim: Obj, snapshot: Snapshot) -> tuple[Weight, str]:
+    """Failover ends it for stores and members; what else had a disk there, a person gives up."""
+    if labels_of(pod).get("app.kubernetes.io/component") in ("pd", "tikv"):
+        return Weight.WAITING, "; ".join(plan_of(snapshot, pod)) or _WHEN
+    where = f"-n {kube.namespace(claim)}"
+    return Weight.PROBLEM, (
+        "nothing replaces it by itself; to give up what was there: "
+        f"kubectl delete pvc {where} {kube.name(claim)} --wait=false; kubectl delete pod {where} {kube.name(pod)}"
+    )
 
 
 def hostname(volume: View) -> str:

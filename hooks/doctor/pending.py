@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hooks import kube
 from hooks.doctor import disks, lost
@@ -39,7 +40,7 @@ def explain(pod: Obj, snapshot: Snapshot, world: World) -> Finding:
         )  # fmt: skip
     verdict = judge(pod, world)
     if verdict.refused:
-        return _claim_refused(pod, subject, verdict.refused, world)
+        return _claim_refused(pod, subject, verdict.refused, snapshot, world)
     if verdict.fits:
         return Finding(
             code="about-to-run", subject=subject, weight=Weight.WAITING,
@@ -55,6 +56,8 @@ def _nowhere(
     pod: Obj, subject: Subject, verdict: Verdict, snapshot: Snapshot, world: World
 ) -> Finding:
     groups = grouped(verdict)
+    lifted = without_barriers(pod, world) if {"cordoned", "taint"} & set(dict(groups)) else verdict
+    remedies = [_remedy(code, pod, found, lifted) for code, found in groups]
     parts = [_group(code, found) for code, found in groups]
     details = [f"  {line}" for line in node_lines(verdict)]
     if "no-volume" in dict(groups):
@@ -64,10 +67,21 @@ def _nowhere(
         subject=subject,
         weight=Weight.PROBLEM,
         why=f"none of {count(len(verdict.nodes), 'node')} takes it: {'; '.join(parts)}",
-        remedy="; or ".join(dict.fromkeys(_remedy(code, pod, found) for code, found in groups)),
+        remedy="; or ".join(dict.fromkeys(one for one in remedies if one)) or _MORE,
         details=tuple(details),
         numbers={"nodes": len(verdict.nodes), **{code: len(found) for code, found in groups}},
     )
+
+
+_MORE = "add a node that takes it"
+
+
+def without_barriers(pod: View, world: World) -> Verdict:
+    """As if no node were cordoned or tainted: taking that away helps only where nothing else is in the way."""
+    nodes = {
+        name: replace(node, unschedulable=False, taints=()) for name, node in world.nodes.items()
+    }
+    return judge(pod, replace(world, nodes=nodes))
 
 
 def grouped(verdict: Verdict) -> list[tuple[str, dict[str, Reason]]]:
@@ -158,21 +172,28 @@ def _no_disks(snapshot: Snapshot, wanted: str, world: World) -> str:
     return f"{count(len(volumes), 'volume')} of the class, none of them made by helm-tidb and none free"
 
 
-def _remedy(code: str, pod: View, found: Mapping[str, Reason]) -> str:
+def _remedy(code: str, pod: View, found: Mapping[str, Reason], lifted: Verdict) -> str:
+    """What would help against this reason; "" when it alone does not stand in the way."""
     if code.startswith("resource:"):
         key = code.partition(":")[2]
         asked = next(iter(found.values())).numbers["asked"]
-        most = max(one.numbers["allocatable"] for one in found.values())
-        if asked > most:
+        everywhere = [
+            one for reasons in lifted.nodes.values() for one in reasons if one.code == code
+        ]
+        most = max(one.numbers["allocatable"] for one in (*found.values(), *everywhere))
+        if asked > most and not lifted.fits:
             return f"ask for less than {show(key, most)} {key} (no node is larger), or add a larger node"
         return f"free {key} on a node, add a node, or ask for less"
     component = (pod["metadata"].get("labels") or {}).get(
         "app.kubernetes.io/component", "COMPONENT"
     )
+    helped = [node for node in found if not lifted.nodes[node]]
+    if code in ("cordoned", "taint") and not helped:
+        return ""
     remedies = {
         "no-volume": "mount another disk on a node that may run the pod, or free one (kubectl tidb disks)",
-        "taint": f"add the toleration under {component}.tolerations, or take the taint off a node",
-        "cordoned": f"kubectl uncordon {next(iter(found))}",
+        "taint": f"add the toleration under {component}.tolerations, or take the taint off {some(helped)}",
+        "cordoned": f"kubectl uncordon {next(iter(helped), '')}",
         "selector": f"label a node as {component}.nodeSelector and affinity ask, or change them",
         "anti-affinity": "add a node: each may run one of these pods",
         "existing-anti-affinity": "add a node: each may run one of these pods",
@@ -182,10 +203,12 @@ def _remedy(code: str, pod: View, found: Mapping[str, Reason]) -> str:
         "too-many-pods": "add a node, or raise the kubelet's maxPods",
         "ports": "free the host port, or use another one",
     }
-    return remedies.get(code, "add a node that takes it")
+    return remedies.get(code, _MORE)
 
 
-def _claim_refused(pod: Obj, subject: Subject, refused: str, world: World) -> Finding:
+def _claim_refused(
+    pod: Obj, subject: Subject, refused: str, snapshot: Snapshot, world: World
+) -> Finding:
     for name in claim_names(pod):
         claim = world.claims.get((kube.namespace(pod), name))
         if claim is None:
@@ -202,11 +225,7 @@ def _claim_refused(pod: Obj, subject: Subject, refused: str, world: World) -> Fi
                 remedy="it ends when no pod uses the claim any more: delete this pod too, and both are made anew",
             )  # fmt: skip
         if (claim.get("status") or {}).get("phase") == "Lost":
-            return Finding(
-                code="volume-gone", subject=subject, weight=Weight.PROBLEM,
-                why=f"its claim {name} is bound to volume {claim['spec'].get('volumeName')}, which does not exist",
-                remedy="failover replaces the store once PD has given it up; its data on that volume is gone",
-            )  # fmt: skip
+            return lost.volume_gone(pod, subject, claim, snapshot)
         if not is_bound(claim):
             missing = class_finding(claim, subject, world)
             if missing is not None:

@@ -33,7 +33,7 @@ REASONS = (
            "StorageClass {near} does not exist", "did you mean {cls}?"),
     Reason("no volume of that size", "Pod shop-size-0", "unschedulable-no-volume",
            "no free volume of class {cls} with 5Gi"),
-    Reason("volume's node is gone", "Pod shop-gone-0", "node-gone",
+    Reason("volume's node is gone", "Pod shop-pd-0", "node-gone",
            "its data is on volume {ns}-gone of node n9, and that Node does not exist any more",
            "failover replaces the store or member after failover.after once PD confirms the loss"),
     Reason("volume's node is cordoned", "Pod shop-home-0", "home-cordoned",
@@ -41,8 +41,9 @@ REASONS = (
     Reason("volume's node is tainted", "Pod shop-held-0", "home-taint",
            "of node n3, the only one that can run it, and that has the taint helm-tidb.io/test=reasons:NoSchedule",
            "take the taint off n3, or tolerate it"),
-    Reason("claim bound to a volume that was deleted", "Pod shop-lost-0", "volume-gone",
+    Reason("claim bound to a volume that was deleted", "Pod shop-tikv-0", "volume-gone",
            "is bound to volume {ns}-lost, which does not exist", "failover replaces the store"),
+    Reason("PD that does not answer", "PD shop", "pd-silent", "PD does not answer", "bring the PD pods' nodes back"),
     Reason("disk not mounted", "Pod shop-nowhere-0", "folder-missing",
            "the disk is not mounted, or another disk sits in its place", "mount the right disk again"),
     Reason("one pod a node, and no node left", "Pod shop-apart-1", "unschedulable-anti-affinity",
@@ -133,7 +134,7 @@ def settled(storage_class: str) -> list[Object]:
     return [
         stateful_set("home", claim=claim(storage_class), pod=on("n4")),
         stateful_set("held", claim=claim(storage_class), pod=on("n3")),
-        stateful_set("lost", claim=claim(storage_class), pod=on("n2")),
+        stateful_set("tikv", claim=claim(storage_class), pod=on("n2")),
     ]
 
 
@@ -163,7 +164,7 @@ def troubled(storage_class: str, near: str, namespace: str) -> list[Object]:
         stateful_set("spread", replicas=2, pod={**on("n2"), "topologySpreadConstraints": [spread]}),
         stateful_set("class", claim=claim(near)),
         stateful_set("size", claim=claim(storage_class, "5Gi")),
-        stateful_set("gone", claim=claim(storage_class, volume=f"{namespace}-gone")),
+        stateful_set("pd", claim=claim(storage_class, volume=f"{namespace}-gone")),
         stateful_set("nowhere", claim=claim(storage_class), pod=on("n1")),
         stateful_set("image", image="registry.invalid/none:1"),
         stateful_set("secret", container={"envFrom": [{"secretRef": {"name": "nobody"}}]}),

@@ -59,7 +59,7 @@ def doctor(
 
 def lose_places(kube: Kubectl, wait_for: WaitFor) -> None:
     """n4 is cordoned, n3 tainted, a bound volume deleted; the pods whose data is there have to start again."""
-    homes = ("home", "held", "lost")
+    homes = ("home", "held", "tikv")
     wait_for(
         lambda: all(
             (kube.find("pvc", f"data-shop-{who}-0") or {}).get("status", {}).get("phase") == "Bound"

@@ -24,6 +24,21 @@ def test_a_node_that_is_gone_quotes_what_failover_waits_for() -> None:
     assert found.remedy == "failover waits: away for 4m of 30m; ends when 12:26 UTC"
 
 
+def test_what_is_no_store_and_no_member_is_given_up_by_a_person() -> None:
+    claim = w.claim("data", volume="gone", component="prometheus")
+    pod = w.pod("shop-prometheus-0", "prometheus", claim="data")
+    found = w.only(w.world(w.node("n1"), claim, pod))
+    assert (found.code, found.weight) == ("volume-gone", Weight.PROBLEM)
+    assert found.remedy == (
+        "nothing replaces it by itself; to give up what was there: "
+        "kubectl delete pvc -n db data --wait=false; kubectl delete pod -n db shop-prometheus-0"
+    )
+    store = w.only(
+        w.world(w.node("n1"), w.claim("data", volume="gone"), w.pod("shop-tikv-0", claim="data"))
+    )
+    assert (store.code, store.weight) == ("volume-gone", Weight.WAITING)
+
+
 def test_a_node_that_is_gone_without_a_plan_says_how_to_ask() -> None:
     found = w.only(w.world(w.node("n1"), w.bound_to("n9")))
     assert "`kubectl tidb plan failover`" in found.remedy

@@ -56,6 +56,24 @@ def test_all_remedies_are_given_when_nodes_differ() -> None:
     assert "tidb.tolerations" in found.remedy
 
 
+def test_a_remedy_that_would_not_help_is_not_given() -> None:
+    """n2 would be too small without its cordon, n3 large enough without its taint."""
+    taint = {"key": "dedicated", "effect": "NoSchedule"}
+    small = (w.node("n1", cpu="2"), w.node("n2", cpu="4", cordoned=True))
+    pod = w.pod("shop-tidb-0", "tidb", cpu="8")
+    assert w.only(w.world(*small, pod)).remedy == (
+        "ask for less than 4 cpu (no node is larger), or add a larger node"
+    )
+    found = w.only(w.world(*small, w.node("n3", cpu="16", taints=(taint,)), pod))
+    assert found.remedy == (
+        "free cpu on a node, add a node, or ask for less; or add the toleration under tidb.tolerations, or take the "
+        "taint off n3"
+    )
+    assert w.only(w.world(w.node("n2", cpu="4", cordoned=True), pod)).remedy == (
+        "add a node that takes it"
+    )
+
+
 def test_a_selector_that_no_node_has_names_the_label() -> None:
     found = w.only(
         w.world(w.node("n1"), w.pod("shop-tikv-0", spec={"nodeSelector": {"disk": "nvme"}}))

@@ -63,12 +63,13 @@ def reasons(*found: Reason | None) -> Plan[Step]:
 
 
 def others_up(view: PdView, store_id: int, world: Snapshot, policy: Policy) -> Reason | None:
-    """Every other live store is Up. Two that stand still over two readings are a decision for a person."""
-    not_up = [s for s in live(view.stores) if s.id != store_id and s.state is not StoreState.UP]
-    not_up = [s for s in not_up if s.state is not StoreState.OFFLINE]
-    if not not_up:
-        return None
-    still = [s for s in not_up if stands_still(s, world, view, policy)]
+    """Every other live store is Up. Two that stand still over two readings are a decision for a person; one that is
+    Offline counts when nobody is left to take its regions.
+    """
+    others = [s for s in live(view.stores) if s.id != store_id and s.state is not StoreState.UP]
+    not_up = [s for s in others if s.state is not StoreState.OFFLINE]
+    stuck = [s for s in others if s.state is StoreState.OFFLINE and not can_drain(s, view)]
+    still = [s for s in (*not_up, *stuck) if stands_still(s, world, view, policy)]
     if still:
         first = [
             s
@@ -77,6 +78,8 @@ def others_up(view: PdView, store_id: int, world: Snapshot, policy: Policy) -> R
         ]
         if len(first) + len(still) > 1:
             return advice.stores_lost([*first, *still], view, world)
+    if not not_up:
+        return None
     names = ", ".join(f"{s.id} ({s.state_name})" for s in not_up)
     return Wait(
         code="others-not-up",
@@ -87,11 +90,18 @@ def others_up(view: PdView, store_id: int, world: Snapshot, policy: Policy) -> R
     )
 
 
+def can_drain(store: Store, view: PdView) -> bool:
+    """Whether the other TiKV stores can take its regions: PD then moves them itself."""
+    copies = view.replication.max_replicas if view.replication else None
+    return copies is not None and len(up_voters(view, store.id)) >= copies
+
+
 def stands_still(store: Store, world: Snapshot, view: PdView, policy: Policy) -> bool:
     """Whether two comparable readings agree that this store sent nothing."""
     earlier = earlier_reading(world, view, policy.reading_gap)
     return (
-        store.state in SILENT
+        # Offline reads the same alive or dead: its heartbeat alone tells.
+        (store.state in SILENT or store.state is StoreState.OFFLINE)
         and not isinstance(earlier, NotLost)
         and store.last_heartbeat_ns > 0
         and earlier.beats.get(store.id) == store.last_heartbeat_ns

@@ -62,6 +62,7 @@ from hooks.failover.evidence import (
 )
 from hooks.failover.gates import (
     Reason,
+    can_drain,
     closed_for_store,
     others_up,
     reasons,
@@ -209,7 +210,7 @@ def stores_step(world: Snapshot, view: PdView, policy: Policy) -> Plan[Step]:
     slot = next((s for s in world.slots if s.address == store.address), None)
     if slot is None:
         return both(places, Plan(refusals=(advice.no_slot(store, world),)))
-    if store.state is StoreState.OFFLINE and spare(store, view):
+    if store.state is StoreState.OFFLINE and can_drain(store, view):
         return both(places, draining(store, world))
     return both(places, silent_store_step(store, slot, world, view, policy))
 
@@ -238,12 +239,6 @@ def store_in_question(view: PdView, entries: Sequence[Entry]) -> Store | None:
     )
 
 
-def spare(store: Store, view: PdView) -> bool:
-    """Whether the other TiKV stores can take its regions: PD then moves them itself."""
-    copies = view.replication.max_replicas if view.replication else None
-    return copies is not None and len(up_voters(view, store.id)) >= copies
-
-
 def silent_store_step(
     store: Store, slot: Slot, world: Snapshot, view: PdView, policy: Policy
 ) -> Plan[Step]:
@@ -265,7 +260,7 @@ def silent_store_step(
     closed = closed_for_store(store, slot, world, view, policy)
     if closed.waits or closed.refusals:
         return closed
-    force = not spare(store, view)
+    force = not can_drain(store, view)
     rest = len(up_voters(view, store.id))
     why = (
         f"{loss.words}, and PD has heard nothing of it in two readings while all others moved; {rest} other TiKV "

@@ -19,6 +19,8 @@ from tests.model.world import World, start, with_store
 SMALL = {
     # Three stores on four nodes of two disks; PD's members on a node of their own, where only their leader changes.
     "stores": start(shelter="pd"),
+    # Four stores: one is to spare, so that a lost one drains.
+    "four stores": start(tikv=4, shelter="pd"),
     # Three members likewise; nothing happens to the stores.
     "members": start(shelter="tikv", faults=2 if SOAK else 1),
     # All of it together.

@@ -38,6 +38,7 @@ from tests.model.scene import (
     told,
 )
 from tests.model.sight import CLUSTER, NOW, NOW_NS, SECOND, address
+from tests.model.world import start
 
 
 def test_two_stores_lost_say_what_is_lost_what_lives_and_what_each_command_would_lose() -> None:
@@ -54,6 +55,23 @@ def test_two_stores_lost_say_what_is_lost_what_lives_and_what_each_command_would
     assert "loses nothing" in refusal.remedy
     assert "it loses every write that had not reached these" in refusal.remedy
     assert refusal.numbers == {"lost": 2, "alive": 1}
+
+
+def test_a_second_loss_while_nobody_can_take_the_first_ones_regions_is_two_lost() -> None:
+    """Four stores: the first was retired plainly, then the one that was to take its regions fell silent."""
+    both = (
+        fail_disk("tikv", 3),
+        store(3, kind="offline"),
+        noted("tikv", 3, "Retiring"),
+        fail_disk("tikv", 0),
+    )
+    seen = scene(*both, base=FOUR)
+    assert steps(seen) == ["refuses stores-lost"]
+    (refusal,) = plan(seen, POLICY).refusals
+    assert "2 stores are lost at once: store 1 " in refusal.why
+    assert "store 31 " in refusal.why
+    five = start(nodes=5, tikv=5, faults=0)
+    assert steps(scene(*both, base=five)) == ["waits others-stand-still"]
 
 
 def test_another_store_that_is_disconnected_for_a_moment_is_waited_for() -> None:

@@ -277,7 +277,7 @@ def test_a_claim_deleted_by_hand_is_explained_its_disk_wiped_and_failover_ends_i
         found = findings("asks").get("unschedulable-no-volume", {})
         return "\n".join(found.get("details", []))
 
-    wait_for(lambda: "Refused: " in disk_lines(), 60, "each disk's reason", disk_lines, 1.0)
+    wait_for(lambda: "backup.tar" in disk_lines(), 60, "each disk's reason", disk_lines, 1.0)
     lines = disk_lines()
     assert "claim asks asks 5Gi of class tidb-local:" in lines
     assert lines.count("in use by claim tidb/") == 6, lines
@@ -351,7 +351,7 @@ def _workplace(folder: Path) -> Path:
     for entry in ROOT.iterdir():
         if entry.name not in (".git", "build"):
             (folder / entry.name).symlink_to(entry)
-    (values,) = re.findall(
+    values, *_ = re.findall(
         r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     (folder / "my-values.yaml").write_text(values)

@@ -48,7 +48,7 @@ class Suite:
 
 CLUSTER_TOOLS = (
     *("etcd", "kubectl", "containerd", "runc", "cni", "coredns", "kwok"),
-    *("helm4", "helm3", "kustomize", "argocd"),
+    *("helm4", "helm3", "kustomize", "argocd", "flux"),
 )
 # Whole releases with a database in them on real nodes; the longest of all, so in a lane of their own.
 PRODUCT = (

@@ -1,8 +1,13 @@
-"""Real Argo CD syncs a chart from a git repository of this machine: what `up --argocd` promises to chart tests."""
+"""Real Argo CD syncs a chart from a git repository of this machine: what `up --argocd` promises to chart tests. And
+the documents that README.md has for Argo CD and Flux are what these take.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ci import tools
 from ci.cluster.api import Api, wait_until
 from ci.cluster.argocd import NAMESPACE, PROCESSES
 from ci.cluster.cluster import Cluster
+from ci.cluster.errors import ClusterError
 from tests.postrender.conftest import ROOT, install
 
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applications"
@@ -48,6 +55,10 @@ class Repository:
     def commit(self, template: str) -> str:
         """Commit this as the chart's only template; returns the commit's hash."""
         (self.folder / "chart/templates/probe.yaml").write_text(template)
+        return self.push()
+
+    def push(self) -> str:
+        """Commit what is there; returns the commit's hash."""
         self._git("add", "--all")
         self._git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "change")
         return self._git("rev-parse", "HEAD").strip()
@@ -203,9 +214,66 @@ def test_the_post_renderers_sidecar_goes_into_the_repo_server_by_its_own_command
     assert plugin["data"] == {"plugin.yaml": (PLUGIN / "plugin.yaml").read_text()}
 
 
+def documents() -> list[dict[str, Any]]:
+    """The Application and the HelmRelease of README.md."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = [yaml.safe_load(block) for block in blocks]
+    return [one for one in found if one.get("kind") in ("Application", "HelmRelease")]
+
+
+def test_the_readmes_application_and_helm_release_are_what_argo_cd_and_flux_take(
+    argo: Cluster,
+) -> None:
+    """By the API server, strictly: Argo CD's own CRD, and Flux's as its releases make it."""
+    argo.kubectl("apply", "--server-side", "-f", str(tools.path("flux-crds")))
+    crd = "crd/helmreleases.helm.toolkit.fluxcd.io"
+    argo.kubectl("wait", "--for=condition=Established", crd)
+    argo.kubectl("create", "namespace", "tidb")
+    found = documents()
+    assert [one["kind"] for one in found] == ["Application", "HelmRelease"]
+    strict = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+    for one in found:
+        argo.kubectl(*strict, stdin=json.dumps(one))
+        with pytest.raises(ClusterError, match=r"spec\.pathh"):
+            argo.kubectl(*strict, stdin=json.dumps({**one, "spec": {**one["spec"], "pathh": "x"}}))
+    # Each source says all that its kind must.
+    for kind, part in (("Application", "project"), ("HelmRelease", "interval")):
+        (one,) = (one for one in found if one["kind"] == kind)
+        del one["spec"][part]
+        with pytest.raises(ClusterError, match=part):
+            argo.kubectl(*strict, stdin=json.dumps(one))
+
+
+def test_real_argo_cd_renders_the_chart_by_the_readmes_application(
+    argo: Cluster, tmp_path: Path
+) -> None:
+    """As it is, but for where git is; compared with the cluster and not applied, for there is no node."""
+    repository = Repository(tmp_path / "repo")
+    shutil.rmtree(tmp_path / "repo/chart")
+    shutil.copytree(ROOT / "chart", tmp_path / "repo/chart")
+    repository.push()
+    application, _ = documents()
+    application["spec"]["source"]["repoURL"] = f"file://{tmp_path}/repo"
+    del application["spec"]["syncPolicy"]["automated"]
+    argo.api.create(APPLICATIONS, application)
+
+    def rendered() -> dict[tuple[str, str], str]:
+        status = argo.api.get(f"{APPLICATIONS}/demo").get("status", {})
+        return {(one["kind"], one["name"]): one["status"] for one in status.get("resources", [])}
+
+    wait_until(
+        lambda: ("StatefulSet", "demo-tikv") in rendered(),
+        "Argo CD has rendered the chart",
+        SYNC_SECONDS,
+        seen=lambda: _conditions(argo.api, "demo"),
+    )
+    assert rendered()["StatefulSet", "demo-tikv"] == "OutOfSync"
+    assert "Error" not in _conditions(argo.api, "demo")
+
+
 def test_argocd_is_part_of_the_cluster_and_starts_once(argo: Cluster) -> None:
     from ci.cluster import argocd
-    from ci.cluster.errors import ClusterError
 
     assert set(PROCESSES) <= set(argo.memory.processes)
     with pytest.raises(ClusterError, match=r"has Argo CD already"):

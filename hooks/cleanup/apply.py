@@ -27,11 +27,11 @@ class Performer:
     policy: Policy
 
     def apply(self, action: Cleaning) -> Outcome:
-        """JobError when PD refuses; KubeError for the API server."""
-        world = self.look()
-        if action not in plan(world, self.policy).actions:
-            return Outcome.STALE
+        """JobError when PD refuses or makes no sense; KubeError for the API server."""
         try:
+            world = self.look()
+            if action not in plan(world, self.policy).actions:
+                return Outcome.STALE
             return self._do(action, world)
         except (kube.ConflictError, kube.NotFoundError):
             return Outcome.STALE

@@ -6,8 +6,8 @@ Recorded from a real pd-server (the captures' README says more):
   that was forwarded to a hung leader stays open for minutes, long after a new leader was elected.
 - An election takes up to 15 s and answers 500 at once meanwhile. So 5xx and silence are asked again, all
   members in turn, for `patience` (30 s). With no patience every member is asked once.
-- Every write of this package can be sent twice: it names a store or member by its id, which PD never gives to
-  another one.
+- Every write of this package can be sent twice, since it names a store or member by its id, which PD never gives to
+  another one; but for one that names nobody (remove-tombstone), which is asked `once`.
 
 Which question, and what its answer means, is client.py's.
 """
@@ -116,11 +116,17 @@ class Asking:
         path: str,
         body: object,
         settles: Callable[[Answer], bool] | None = None,
+        *,
+        once: bool = False,
     ) -> Answer:
-        """The first answer that settles the question; 5xx and silence do not, unless `settles` says so."""
-        return self._rounds(
-            method, path, lambda url: self._ask_one(method, url, path, body, settles)
-        )
+        """The first answer that settles the question; 5xx and silence do not, unless `settles` says so. `once`: of
+        the member that answered last, and nobody is asked again.
+        """
+
+        def ask(url: str) -> Answer:
+            return self._ask_one(method, url, path, body, settles)
+
+        return self._rounds(method, path, ask, once=once)
 
     def open(self, path: str) -> tuple[str, Response]:
         """A 200 whose body is still to be read, and who gave it."""
@@ -138,12 +144,14 @@ class Asking:
 
         return self._rounds("GET", path, ask)
 
-    def _rounds(self, method: str, path: str, ask: Callable[[str], Parsed]) -> Parsed:
+    def _rounds(
+        self, method: str, path: str, ask: Callable[[str], Parsed], *, once: bool = False
+    ) -> Parsed:
         """`ask` each member in turn until one settles it or patience ends; then the error that tells most."""
         give_up = self._clock.monotonic() + self._patience
         while True:
             failures: dict[str, Exception] = {}
-            for position, url in enumerate(list(self._urls)):
+            for position, url in enumerate(self._urls[:1] if once else list(self._urls)):
                 try:
                     answered = ask(url)
                 except (_UnsettledError, TransportError) as failure:
@@ -152,8 +160,9 @@ class Asking:
                 # The next question goes to the member that answered: it is alive, and readings stay comparable.
                 self._urls = self._urls[position:] + self._urls[:position]
                 return answered
-            if self._clock.monotonic() + PAUSE_SECONDS > give_up:
-                raise _gave_up(f"{method} {path}", failures, self._patience)
+            if once or self._clock.monotonic() + PAUSE_SECONDS > give_up:
+                patience = 0.0 if once else self._patience
+                raise _gave_up(f"{method} {path}", failures, patience)
             self._clock.sleep(PAUSE_SECONDS)
 
     def _ask_one(

@@ -153,12 +153,13 @@ class Pd:
             return None
 
     def remove_tombstones(self) -> None:
-        """DELETE /stores/remove-tombstone: forgets *all* Tombstones.
+        """DELETE /stores/remove-tombstone: forgets *all* Tombstones, so it is asked once: a second one, long after,
+        could take one that nobody had looked at.
 
         An old id whose record is gone registers again with its stale disk: only after every Tombstone's volume
         was cleared, or its Node is gone for good.
         """
-        expect_ok(self._asking.ask("DELETE", f"{V1}/stores/remove-tombstone", None))
+        expect_ok(self._asking.ask("DELETE", f"{V1}/stores/remove-tombstone", None, once=True))
 
     # Regions, configuration
 

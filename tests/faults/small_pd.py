@@ -41,8 +41,8 @@ class SmallPd:
     writes: Counter[str] = field(default_factory=Counter)
     faults: dict[int, PdFault] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    broken_for: int = 0
-    """How many further calls the last fault holds for: a silent PD is silent to every member's URL."""
+    evicting: set[int] = field(default_factory=set)
+    """Stores whose leaders are kept away."""
 
     def send(self, request: Request) -> Response:
         number = len(self.calls)
@@ -99,6 +99,9 @@ class SmallPd:
             "stores/check": {"count": len(rows), "stores": rows},
             "config/replicate": {"max-replicas": self.max_replicas},
         }
+        if self.evicting:
+            ranges: dict[str, Any] = {str(store): [] for store in self.evicting}
+            answers["scheduler-config/evict-leader-scheduler/list"] = {"store-id-ranges": ranges}
         if word in answers:
             return 200, answers[word]
         if word.startswith("regions/check/"):
@@ -119,6 +122,17 @@ class SmallPd:
         return 404, "not found"
 
     def delete(self, word: str, *, force: bool) -> tuple[int, Any]:
+        if word == "stores/remove-tombstone":
+            self.writes["tombstones removed"] += 1
+            self.stores = {i: s for i, s in self.stores.items() if s["kind"] != "tombstone"}
+            return 200, "Remove tombstone successfully."
+        if word.startswith("schedulers/evict-leader-scheduler-"):
+            store_id = int(word.rpartition("-")[2])
+            if store_id not in self.evicting:
+                return 404, None
+            self.evicting.remove(store_id)
+            self.writes[f"store {store_id} may lead"] += 1
+            return 200, None
         kind, _, number = word.rpartition("/")
         if kind == "store" and int(number) in self.stores:
             store = self.stores[int(number)]

@@ -103,6 +103,16 @@ def test_rule_1_a_write_is_given_fifteen_seconds_and_may_be_repeated() -> None:
     ]
 
 
+def test_the_one_write_that_names_nobody_is_asked_once() -> None:
+    """A Tombstone that appeared meanwhile would go with a second one."""
+    script = Script(lambda _r, _t: pd.TransportError("timed out"))
+    with pytest.raises(pd.PdUnreachableError, match="remove-tombstone reached no PD member in 0 s"):
+        script.client().remove_tombstones()
+    assert [request.url for request in script.asked] == [
+        "http://pd-0:2379/pd/api/v1/stores/remove-tombstone"
+    ]
+
+
 def test_a_plain_retirement_never_sends_the_word_force() -> None:
     script = always(200, "The store is set as Offline.")
     script.client().retire_store(5, force=False)

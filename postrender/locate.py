@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from yaml._yaml import CParser
+from yaml.composer import ComposerError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from postrender.stream import Chunk
@@ -30,11 +31,16 @@ class _Composer(CParser):
 
 
 def lines_of(chunk: Chunk, paths: list[str]) -> list[int]:
-    """The line (from 1, in the stream) of each field, or of the last step to it that is there.
+    """The line (from 1, in the stream) of each field, or of the last step to it that is there; 0 when it can't be told.
 
     A path is a finding's: `spec.containers[pd].image`, list items by name or by index.
     """
-    root = _Composer(chunk.text).get_single_node()
+    try:
+        root = _Composer(chunk.text).get_single_node()
+    except (
+        ComposerError
+    ):  # an anchor that is given again: right by YAML, but not by PyYAML's composer
+        return [0] * len(paths)
     return [chunk.line + (_line(root, path) if root else 0) + 1 for path in paths]
 
 

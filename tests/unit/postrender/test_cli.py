@@ -180,6 +180,13 @@ def test_check_of_a_list_without_items() -> None:
     assert done.stdout.startswith("nothing to change in 2 documents")
 
 
+def test_check_of_an_anchor_that_is_given_again_names_the_objects_line() -> None:
+    twice = BARE.replace("kind: Deployment", "kind: &a Deployment\nx: &a [b]\ny: *a")
+    done = run("check", stdin=twice)
+    assert done.returncode == cli.Exit.REFUSED
+    assert done.stdout.startswith("refusal: stdin:2: Deployment db (t/a.yaml) spec.template")
+
+
 def test_a_resource_list_is_checked_alone(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(
         "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\n"

@@ -24,7 +24,7 @@ from schema import names
 from tests.clients import Ledger, writing
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
-from tests.cluster.release import CHART, NAME, Release, Values, merged
+from tests.cluster.release import CHART, NAME, Release, Values, forget_volumes, merged
 
 # Never by itself: the tests run it as `kubectl create job --from=cronjob/…` does, but where they measure the
 # CronJob.
@@ -275,10 +275,6 @@ def deployed(
     release.helm("install", NAME, str(CHART), "--take-ownership", values={})
     yield Database(cluster, release)
     faults.mend(cluster)
+    forget_volumes(kube)
     release.helm("uninstall", NAME, "--ignore-not-found", "--no-hooks")
     kube.run("delete", "namespace", kube.namespace, "--wait=false")
-    for kind in ("pv", "tidbvolumes"):
-        for item in kube.all(kind):
-            name = item["metadata"]["name"]
-            kube.run("patch", kind, name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
-            kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")

@@ -215,7 +215,8 @@ def forget_cluster_wide(kube: Kubectl) -> None:
 
 
 def forget_volumes(kube: Kubectl) -> None:
-    """Delete every TidbVolume and its PVs, finalizers first: for when nobody is left to take them off."""
+    """Delete every TidbVolume and its PVs, finalizers first, once nobody of the namespace is left to make them anew."""
+    kube.run("delete", "deployments,daemonsets", "--all", "--cascade=foreground", timeout=120)
     for kind, which in (("pv", ("-l", VOLUME_LABEL)), ("tidbvolumes", ())):
         for obj in kube.all(kind, *which):
             name = obj["metadata"]["name"]

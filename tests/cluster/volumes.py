@@ -75,8 +75,7 @@ def component(obj: Object) -> str:
 
 
 def remove(kube: Kubectl, objects: list[Object]) -> None:
-    """Everything cluster-scoped that a release made, finalizers first: nobody is left to take them off."""
-    kube.run("delete", "deploy/d-volumes", "ds/d-disk-agent", "--wait=true")
+    """Everything cluster-scoped that a release made."""
     forget_volumes(kube)
     kube.run("delete", "namespace", kube.namespace, "--wait=false")
     for o in objects:

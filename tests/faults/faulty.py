@@ -31,18 +31,28 @@ class Fault(enum.Enum):
 
 @dataclass
 class Faulty:
-    """Wraps a Transport. `plan`: number of the call (from 0) → what happens to it."""
+    """Wraps a Transport. `plan`: number of the call (from 0) → what happens to it.
+
+    `stale`: numbers of reads that get what the same read got the time before, as from an API server whose cache is
+    behind.
+    """
 
     inner: Transport
     plan: dict[int, Fault] = field(default_factory=dict)
     calls: list[Request] = field(default_factory=list)
+    stale: set[int] = field(default_factory=set)
+    _before: dict[Request, Response] = field(default_factory=dict)
 
     def request(self, request: Request, seconds: float) -> Response:
         number = len(self.calls)
         self.calls.append(request)
         fault = self.plan.get(number)
         if fault is None:
-            return self.inner.request(request, seconds)
+            if request.write:
+                return self.inner.request(request, seconds)
+            before = self._before.get(request)
+            self._before[request] = answer = self.inner.request(request, seconds)
+            return before if before is not None and number in self.stale else answer
         if fault is Fault.CRASH_BEFORE:
             raise CrashedError(f"before call {number}: {request}")
         if fault is Fault.CRASH_AFTER:

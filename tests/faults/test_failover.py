@@ -10,6 +10,7 @@ retired, one claim and one pod deleted, no more.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -29,13 +30,17 @@ LOSSES = ("store", "member", "store and member")
 
 
 def played(
-    lost: str, api: dict[int, Fault] | None = None, told: dict[int, PdFault] | None = None
+    lost: str,
+    api: dict[int, Fault] | None = None,
+    told: dict[int, PdFault] | None = None,
+    stale: Iterable[int] = (),
 ) -> Stage:
     """The whole play, with these faults at these calls."""
     stage = Stage(lost)
     stage.run()  # at rest: who lives where is noted
     stage.lose()
     stage.api.plan.update(api or {})
+    stage.api.stale.update(stale)
     stage.pd.faults.update(told or {})
     stage.heal()
     return stage
@@ -100,6 +105,20 @@ def test_every_api_call_broken(undisturbed: Stage, fault: Fault) -> None:
         if call.write or fault in OF_A_READ:
             stage = played(undisturbed.lost, api={number: fault})
             compare(stage, undisturbed, f"{fault.value} at call {number}: {call}")
+
+
+def test_every_read_stale(undisturbed: Stage) -> None:
+    """One by one, and then each run's reads all together: preconditions hold what an old answer would undo."""
+    first = calls_before_the_loss(undisturbed.lost)[0]
+    reads = [i for i, c in enumerate(undisturbed.api.calls) if i >= first and not c.write]
+    for number in spots(0, len(reads), undisturbed.lost):
+        stage = played(undisturbed.lost, stale=[reads[number]])
+        compare(stage, undisturbed, f"stale at {undisturbed.api.calls[reads[number]]}")
+    for number in range(0, len(reads), 5):
+        stage = played(undisturbed.lost, stale=range(reads[number], reads[number] + 30))
+        compare(
+            stage, undisturbed, f"stale for 30 calls from {undisturbed.api.calls[reads[number]]}"
+        )
 
 
 @pytest.mark.parametrize("fault", PdFault)

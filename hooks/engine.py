@@ -266,6 +266,9 @@ class Engine(Generic[S, A]):
     err: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    # What the job saw, in a sentence: the line below the verdict, for jobs whose plan says little at rest.
+    sees: Callable[[S], str] | None = None
+    _seen: str = ""
     # The wait that was told last, and when.
     _progress_told: tuple[str, float] | None = None
 
@@ -276,7 +279,9 @@ class Engine(Generic[S, A]):
         rounds = 0
         while True:
             try:
-                plan = self.job.plan(self.job.observe())
+                snapshot = self.job.observe()
+                plan = self.job.plan(snapshot)
+                self._seen = self.sees(snapshot) if self.sees is not None else ""
             except (KubeError, JobError) as error:
                 if isinstance(error, RetryableError) and self.clock() < deadline:
                     self.err(f"{self.job.name}: {error}; looking again")
@@ -375,12 +380,15 @@ class Engine(Generic[S, A]):
                 "dryRun": self.options.dry_run,
                 "verdict": verdict(self.job.name, plan, len(done), dry_run=self.options.dry_run),
                 "exit": int(plan.exit),
+                **({"sees": self._seen} if self._seen else {}),
                 "done": [_fields(action, "does", "why") for action in done],
                 **plan.document(),
             }
             self.out(json.dumps(document, ensure_ascii=False, indent=1))
             return
         self.out(verdict(self.job.name, plan, len(done), dry_run=self.options.dry_run))
+        if self._seen:
+            self.out(f"  sees: {self._seen}")
         for line in table(plan, done, dry_run=self.options.dry_run):
             self.out(line)
 

@@ -60,7 +60,18 @@ def run(args: argparse.Namespace) -> int:
         policy,
     )
     job = CleanupJob(observer, performer, policy, connection.turn.take)
-    return connection.run(job, args)
+    return connection.run(job, args, sees)
+
+
+def sees(world: Snapshot) -> str:
+    """How much there is of all that cleanup looks after."""
+    known = f"{len(world.stores)} stores in PD, {len(world.tombstones)} of them Tombstone"
+    beyond = [one.name for one in world.claims if one.ordinal >= world.replicas[one.component]]
+    return (
+        f"{known if world.pd_known else 'no PD of this release'}; {len(world.claims)} claims, "
+        f"{len(beyond)} beyond the replicas; {len(world.entries)} notes, {len(world.released)} released volumes, "
+        f"{len(world.lost)} lost disks, {len(world.finished)} finished pods"
+    )
 
 
 @dataclass

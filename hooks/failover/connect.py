@@ -8,7 +8,7 @@ import argparse
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,12 +108,13 @@ class Connection:
     def pd_of(self, urls: Iterable[str]) -> pd.Pd:
         return pd.Pd(self.urls or list(urls), transport=self.transport)
 
-    def run(self, job: Any, args: argparse.Namespace) -> int:
-        """`--scheduled` (a CronJob) ends waits and refusals with 0: Events and the ConfigMap
-        `<release>-plan-<job>` tell them, and a Job that "failed" at each run of a long wait would hide the one
-        that broke.
+    def run(self, job: Any, args: argparse.Namespace, sees: Callable[[Any], str]) -> int:
+        """`sees` says in a sentence what a snapshot shows.
+
+        `--scheduled` (a CronJob) ends waits and refusals with 0: Events and the ConfigMap `<release>-plan-<job>` tell
+        them, and a Job that "failed" at each run of a long wait would hide the one that broke.
         """
-        runner: Engine[Any, Any] = Engine(job, engine.options(args))
+        runner: Engine[Any, Any] = Engine(job, engine.options(args), sees=sees)
         if not args.dry_run:
             events = kube.Recorder(self.client, f"{shared.GROUP}/{job.name}", socket.gethostname())
             runner.reporter = KubeReporter(

@@ -5,6 +5,7 @@ hand.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,8 @@ from hooks.failover import connect
 from hooks.failover.actions import Step
 from hooks.failover.apply import Performer
 from hooks.failover.connect import Connection
-from hooks.failover.model import Policy, Snapshot
+from hooks.failover.evidence import clock, pod_node
+from hooks.failover.model import PdSilent, Policy, Slot, Snapshot
 from hooks.failover.observe import Observer
 from hooks.failover.plan import plan
 
@@ -68,7 +70,35 @@ def run(args: argparse.Namespace) -> int:
     )
     performer = Performer(connection.client, lambda: observer.pd, connection.names)
     job = FailoverJob(observer, performer, policy, connection.turn.take)
-    return connection.run(job, args)
+    return connection.run(job, args, sees)
+
+
+def sees(world: Snapshot) -> str:
+    """PD's members and stores, and the places that need a look, with their nodes."""
+    view = world.pd
+    if isinstance(view, PdSilent):
+        return f"no view of PD ({view.said})"
+    states = Counter(store.state_name for store in view.stores)
+    stores = ", ".join(f"{number} {name}" for name, number in sorted(states.items())) or "none"
+    said = (
+        f"PD cluster {view.cluster_id} led by {view.leader.name}; {len(view.healthy)} of {len(view.members)} members "
+        f"healthy; stores: {stores}"
+    )
+    places = [f"{slot.name} ({place(slot, world)})" for slot in world.slots]
+    return f"{said}; not well: {', '.join(places)}" if places else said
+
+
+def place(slot: Slot, world: Snapshot) -> str:
+    """Where its data lies: "volume tv-1-g1 on Node n2, NotReady"."""
+    volume = slot.claim.volume if slot.claim else None
+    if volume is None:
+        return "no volume"
+    node = world.node_of(volume) if volume.local else pod_node(slot, world)
+    if node is None:
+        return f"volume {volume.name} on no Node" if volume.local else f"volume {volume.name}"
+    disk = f", disk {volume.phase}" if volume.phase not in ("", "Bound") else ""
+    ready = "Ready" if node.ready else f"NotReady since {clock(node.ready_since)}"
+    return f"volume {volume.name} on Node {node.name}, {ready}{disk}"
 
 
 @dataclass

@@ -17,7 +17,7 @@ from hooks import kube, pd
 from hooks.engine import Engine, Exit
 from hooks.failover.apply import Performer
 from hooks.failover.connect import Turn
-from hooks.failover.job import FailoverJob
+from hooks.failover.job import FailoverJob, sees
 from hooks.failover.model import Policy
 from hooks.failover.objects import Names
 from hooks.failover.observe import Clock, Observer
@@ -53,6 +53,7 @@ class Stage:
     lost: str
     turns: list[Turn] = field(default_factory=list)
     crashed: list[tuple[int, int]] = field(default_factory=list)
+    sees: Callable[[Any], str] = sees
     alive: Callable[[], None] = lambda: None
     """What another process does all the while."""
     memory: Memory = field(default_factory=Memory)
@@ -179,7 +180,9 @@ class Stage:
 
     def run(self) -> Exit | None:
         """One run; None when it crashed."""
-        engine: Engine[Any, Any] = Engine(self.job(), out=self.said.append, err=self.said.append)
+        engine: Engine[Any, Any] = Engine(
+            self.job(), out=self.said.append, err=self.said.append, sees=self.sees
+        )
         client = self.client()
         events = kube.Recorder(client, "helm-tidb.io/failover", "basic-failover-1")
         engine.reporter = KubeReporter(client, NAMES.namespace, NAMES.release, events)

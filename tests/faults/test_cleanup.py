@@ -15,7 +15,7 @@ import pytest
 
 from hooks import kube, pd
 from hooks.cleanup.apply import Performer
-from hooks.cleanup.job import CleanupJob
+from hooks.cleanup.job import CleanupJob, sees
 from hooks.cleanup.model import Policy
 from hooks.cleanup.observe import LOST_SINCE, Observer
 from hooks.engine import Exit
@@ -35,7 +35,7 @@ class Leftovers(Stage):
     """The stage, with what others left behind."""
 
     def __init__(self) -> None:
-        super().__init__("")
+        super().__init__("", sees=sees)
         long_ago = (self.now() - timedelta(days=30)).isoformat()
         self.memory.put(world.volume("pv-tikv-3", "n3", "Bound"))
         pv = self.memory.objects["persistentvolumes", "", "pv-tikv-3"]
@@ -148,6 +148,17 @@ def test_what_nothing_needs_is_gone_once_and_the_rest_is_as_it_was(undisturbed: 
     assert after["stores"] == [10, 11, 12]
     assert after["evicting"] == []
     assert not after["notes"]
+
+
+def test_it_says_what_it_sees() -> None:
+    stage = Leftovers()
+    stage.run()
+    assert any(
+        line
+        == "  sees: 4 stores in PD, 1 of them Tombstone; 7 claims, 1 beyond the replicas; 0 notes, 0 released "
+        "volumes, 0 lost disks, 1 finished pods"
+        for line in stage.said
+    ), stage.said
 
 
 def test_at_rest_it_writes_nothing(undisturbed: Leftovers) -> None:

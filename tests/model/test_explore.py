@@ -1,7 +1,9 @@
-"""Every reachable world of three small clusters, and how each of them ends: with up to two faults at any moment.
+"""Every reachable world of small clusters, and how each of them ends: with up to two faults at any moment.
 
-What was explored is printed with its numbers (`pytest -s`). The whole cluster with two faults, members and
-stores at once, takes many minutes: HELM_TIDB_SOAK=1 explores it to the end, the quick run with one fault.
+What was explored is printed with its numbers (`pytest -s`). The stores and the members apart are explored to their
+ends with two faults (the members in the long version, HELM_TIDB_SOAK=1), both together with one. Both together with
+two faults are more worlds than a night has room for: the long version goes through the first two million, breadth
+first.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ SMALL = {
     # Three members likewise; nothing happens to the stores.
     "members": start(shelter="tikv", faults=2 if SOAK else 1),
     # All of it together.
-    "whole": start(faults=2 if SOAK else 1),
+    "whole": start(faults=1),
+    **({"whole, two faults": start(faults=2)} if SOAK else {}),
 }
+AT_MOST = 2_000_000
 GOOD_ENDS = {
     "well",
     # Two lost at once.
@@ -52,7 +56,7 @@ class Result:
 @pytest.fixture(scope="module", params=sorted(SMALL))
 def explored(request: pytest.FixtureRequest) -> Result:
     ends = Endings()
-    found = explore(SMALL[request.param], meet=ends.meet)
+    found = explore(SMALL[request.param], meet=ends.meet, at_most=AT_MOST)
     print(f"\n{request.param}: {found.told()}; ends: {ends.told()}")
     return Result(found, ends)
 
@@ -60,7 +64,7 @@ def explored(request: pytest.FixtureRequest) -> Result:
 def test_no_act_breaks_the_oath_in_any_reachable_world(explored: Result) -> None:
     found = explored.found
     assert not found.broken, found.broken + "\n" + "\n".join(found.trace)
-    assert found.complete
+    assert found.complete or len(found.reached) >= AT_MOST
     assert len(found.reached) > 1_000
 
 

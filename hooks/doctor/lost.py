@@ -86,15 +86,16 @@ def _at_home(
 
 
 _WHEN = (
-    "failover replaces the store or member after failover.after once PD confirms the loss: "
+    "failover replaces it after failover.{}.after, once PD confirms the loss: "
     "`kubectl tidb plan failover` says what it waits for"
 )
 
 
 def _ending(pod: Obj, claim: Obj, snapshot: Snapshot) -> tuple[Weight, str]:
     """Failover ends it for stores and members; what else had a disk there, a person gives up."""
-    if labels_of(pod).get("app.kubernetes.io/component") in ("pd", "tikv"):
-        return Weight.WAITING, "; ".join(plan_of(snapshot, pod)) or _WHEN
+    component = labels_of(pod).get("app.kubernetes.io/component")
+    if component in ("pd", "tikv"):
+        return Weight.WAITING, "; ".join(plan_of(snapshot, pod)) or _WHEN.format(component)
     where = f"-n {kube.namespace(claim)}"
     return Weight.PROBLEM, (
         "nothing replaces it by itself; to give up what was there: "

@@ -51,5 +51,26 @@ def test_milestones_are_told_as_they_come_and_what_is_missing_is_named(tmp_path:
 def test_a_story_that_was_not_told_to_the_end_is_no_excerpt() -> None:
     with pytest.raises(excerpt.ExcerptError, match="is not told to the end; record it anew"):
         excerpt.excerpt("1. A Kubernetes\n   1.0 s  up\n")
-    with pytest.raises(excerpt.ExcerptError, match="has no place for the demo"):
-        excerpt.readme("# x", "")
+    with pytest.raises(
+        excerpt.ExcerptError, match="a page has no place for demo; put these lines there"
+    ):
+        excerpt.filled("# x", "demo", "")
+
+
+def test_a_table_of_the_pages_is_made_of_the_doctors_log() -> None:
+    log = "What doctor said\nof each\n\ntoo little CPU\n  Pod db/a: none | takes it\n    n1: cpu\n  do: ask for less\n"
+    (one,) = excerpt.told(log)
+    assert one == excerpt.Told("too little CPU", "none | takes it", "do: ask for less")
+    assert excerpt.table([one]).endswith(
+        "| too little CPU | none \\| takes it | do: ask for less |"
+    )
+    with pytest.raises(excerpt.ExcerptError, match="lacks one of too little memory, "):
+        excerpt.short([one])
+    begin, end = (
+        "<!-- reasons: written by `python -m ci.demo.excerpt` from x -->",
+        "<!-- end of reasons -->",
+    )
+    assert (
+        excerpt.filled(f"a\n{begin}\nold\n{end}\nz", "reasons", "new")
+        == f"a\n{begin}\nnew\n{end}\nz"
+    )

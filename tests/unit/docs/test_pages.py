@@ -12,6 +12,7 @@ import yaml
 
 from ci.demo import excerpt
 from ci.demo.tools import ROOT
+from tests.cluster.reasons import REASONS
 from tests.unit.docs.pages import ELSEWHERE, PAGES, commands
 
 
@@ -63,9 +64,23 @@ def test_the_values_on_the_pages_are_the_charts() -> None:
         jsonschema.Draft7Validator(schema).validate({**own, "tikvs": {}})
 
 
-def test_the_excerpt_in_the_readme_is_of_the_log() -> None:
-    text = excerpt.README.read_text()
-    assert excerpt.readme(text, excerpt.LOG.read_text()) == text
+def test_the_image_that_a_user_pushes_is_the_one_that_the_chart_asks_for() -> None:
+    version = yaml.safe_load((ROOT / "chart" / "Chart.yaml").read_text())["version"]
+    for page in ("README.md", "docs/install.md"):
+        tags = re.findall(r"helm-tidb/hooks:([\w.]+)", (ROOT / page).read_text())
+        assert set(tags) == {version}, page
+
+
+def test_what_the_pages_show_of_runs_is_of_their_logs() -> None:
+    for path, text in excerpt.pages().items():
+        assert (ROOT / path).read_text() == text, f"{path}: run `python -m ci.demo.excerpt`"
+
+
+def test_each_reason_that_is_provoked_is_in_the_doctors_log() -> None:
+    said = [one.wrong for one in excerpt.told(excerpt.REASONS.read_text())]
+    assert said == [one.wrong for one in REASONS], (
+        "record it anew: HELM_TIDB_RECORD=1 pytest tests/cluster/test_doctor_reasons.py"
+    )
 
 
 def test_each_word_of_the_glossary_stands_once_and_in_order() -> None:
@@ -87,7 +102,17 @@ def test_a_job_of_the_image_has_a_page() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["boot", "cleanup", "disk-agent", "failover", "install", "kubectl-tidb", "scale", "volumes"],
+    [
+        "boot",
+        "cleanup",
+        "disk-agent",
+        "exporter",
+        "failover",
+        "install",
+        "kubectl-tidb",
+        "scale",
+        "volumes",
+    ],
 )
 def test_a_jobs_page_says_what_it_watches_when_it_acts_and_refuses_and_its_rights(
     page: str,

@@ -200,7 +200,8 @@ def world(nodes: int, pods: int, pending: int, node: str = "n") -> dict[str, Any
             objects["PersistentVolumeClaim"].append({
                 "apiVersion": "v1", "kind": "PersistentVolumeClaim",
                 "metadata": {"name": f"wait-{number}", "namespace": "db", "uid": f"c{number}", "labels": labels},
-                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "tidb-local", "resources": {"requests": {"storage": "900Gi"}}},
+                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "tidb-local",
+                         "resources": {"requests": {"storage": "900Gi"}}},
                 "status": {"phase": "Pending"},
             })  # fmt: skip
         objects["Pod"].append({

@@ -41,7 +41,9 @@ class Disk:
 
 def rows(snapshot: Snapshot) -> list[Disk]:
     """Every TidbVolume; sorted by node and path."""
-    return sorted(_row(one) for one in snapshot.all("TidbVolume"))
+    if "disks" not in snapshot.derived:
+        snapshot.derived["disks"] = sorted(_row(one) for one in snapshot.all("TidbVolume"))
+    return list(snapshot.derived["disks"])
 
 
 def document(disk: Disk) -> dict[str, Any]:
@@ -83,7 +85,10 @@ def why_not(disk: Disk, storage_class: str, asked: int) -> str:
 
 def of_claim(snapshot: Snapshot, volume_name: str) -> Disk | None:
     """The disk behind a PersistentVolume, by the name the volume controller gave it."""
-    return next((d for d in rows(snapshot) if volume_name.rpartition("-g")[0] == d.volume), None)
+    if "disk of volume" not in snapshot.derived:
+        snapshot.derived["disk of volume"] = {disk.volume: disk for disk in rows(snapshot)}
+    found: Disk | None = snapshot.derived["disk of volume"].get(volume_name.rpartition("-g")[0])
+    return found
 
 
 _REMEDIES = {

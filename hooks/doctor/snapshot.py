@@ -46,7 +46,8 @@ class Gap:
 class Snapshot:
     """`objects` by kind. `pd`: path → what PD answered there, as text; `pd_said`: why it did not.
 
-    `logs`: `pod/container` → its last lines (of the container before, when it crashed).
+    `logs`: `pod/container` → its last lines (of the container before, when it crashed). `derived` keeps what is worked
+    out of all this and asked for more than once; it is no part of the file.
     """
 
     taken: datetime
@@ -57,6 +58,7 @@ class Snapshot:
     pd_said: str = ""
     logs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def all(self, kind: str) -> Sequence[Obj]:
         return self.objects.get(kind, ())

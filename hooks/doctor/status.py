@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -92,6 +93,7 @@ def status(snapshot: Snapshot) -> Status:
     of_store = {
         database.pod_name(one): one for one in database.stores(snapshot) or () if not one.retired
     }
+    claims = {kube.name(c): c for c in snapshot.own("PersistentVolumeClaim")}
     rows = []
     for component in _COMPONENTS:
         for workload in snapshot.released("StatefulSet", component):
@@ -102,7 +104,9 @@ def status(snapshot: Snapshot) -> Status:
             ]
             for name in [*wanted, *sorted(set(pods) - set(wanted))]:
                 word = said.get(name, "") or _store_words(of_store.get(name))
-                rows.append(_row(name, component, pods.get(name), word, snapshot))
+                pod = pods.get(name)
+                place = _disk(pod, claims, snapshot) if pod is not None else ""
+                rows.append(_row(name, component, pod, word, place))
     phases: dict[str, int] = {}
     for disk in disks.rows(snapshot):
         phases[disk.phase] = phases.get(disk.phase, 0) + 1
@@ -123,7 +127,7 @@ def _store_words(store: Store | None) -> str:
     return f"{store.state_name} store {store.id}, {count(store.region_count, 'region')}, {store.leader_count} led"
 
 
-def _row(name: str, component: str, pod: Obj | None, database: str, snapshot: Snapshot) -> Row:
+def _row(name: str, component: str, pod: Obj | None, database: str, disk: str) -> Row:
     if pod is None:
         return Row(name, component, "", "missing", False, database, "", "")
     state = pod.get("status") or {}
@@ -139,14 +143,13 @@ def _row(name: str, component: str, pod: Obj | None, database: str, snapshot: Sn
         state=phase,
         ready=ready,
         database=database,
-        disk=_disk(pod, snapshot),
+        disk=disk,
         version=image.rpartition(":")[2] if ":" in image.rpartition("/")[2] else "",
     )
 
 
-def _disk(pod: Obj, snapshot: Snapshot) -> str:
+def _disk(pod: Obj, claims: Mapping[str, Obj], snapshot: Snapshot) -> str:
     """The disk of a pod's first claim: path and size, or why there is none."""
-    claims = {kube.name(c): c for c in snapshot.own("PersistentVolumeClaim")}
     for name in claim_names(pod):
         claim = claims.get(name)
         if claim is None:

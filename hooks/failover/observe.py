@@ -117,6 +117,8 @@ class Observer:
         sets = objects.stateful_sets(self.client, self.names)
         if self._pd is None:
             self._pd = self.pd_of(self.names.pd_urls(sets[Component.PD].replicas))
+        # Before the longer lists: between two looks at the leader there must be no gap (_note_leader).
+        view, now = self._view(), self.clock.now()
         known = record.read(self.client, self.names.namespace, self.names.release)
         kept = self.client.find(
             kube.CONFIG_MAP, kept_name(self.names.release), self.names.namespace
@@ -126,12 +128,12 @@ class Observer:
             self._kept_read, self._left, self._lost = True, reading_in(kept), lost_in(kept)
         claims = objects.claims(self.client, self.names)
         seen = Snapshot(
-            now=self.clock.now(),
+            now=now,
             release=self.names.release,
             namespace=self.names.namespace,
             recorded_cluster=known.cluster_id if known else None,
             record=f"ConfigMap {self.names.namespace}/{names.record(self.names.release)}",
-            pd=self._view(),
+            pd=view,
             earlier=None,
             entries=journal.read(self.client, self.names.namespace),
             homes=homes_in(kept),

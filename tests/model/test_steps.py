@@ -6,6 +6,7 @@ import dataclasses
 
 from hooks import pd
 from hooks.failover.actions import DeletePod, RetireStore
+from hooks.failover.model import PdView
 from hooks.failover.plan import plan
 from tests.model.scene import (
     FOUR,
@@ -108,6 +109,26 @@ def test_a_claim_whose_store_pd_never_heard_of_is_for_a_person() -> None:
     refusal = plan(bare, POLICY).refusals[0]
     assert refusal.code == "unknown-claim"
     assert "as after pd-recover" in refusal.why
+
+
+def test_a_retired_store_elsewhere_says_nothing_about_this_place() -> None:
+    """Only one at this very address tells whose data lies here."""
+    seen = scene(*LOST)
+    assert isinstance(seen.pd, PdView)
+    (there,) = (s for s in seen.pd.stores if s.id == 11)
+    stores = [s for s in seen.pd.stores if s.id != 21]
+    retired = dataclasses.replace(there, id=12, state=pd.StoreState.TOMBSTONE)
+    homes = {owner: volume for owner, volume in seen.homes.items() if owner != "store 21"}
+    seen = see_pd(see(seen, homes=homes), stores=(*stores, retired))
+    assert steps(seen) == ["refuses unknown-claim"]
+
+
+def test_a_store_that_drains_says_by_whose_hand() -> None:
+    ours = (store(2, kind="offline"), noted("tikv", 2, "Retiring"))
+    for drained, why in ((ours, "a store that is gone"), (ours[:1], "somebody retired")):
+        (wait,) = plan(scene(*LOST, *drained, base=FOUR), POLICY).waits
+        assert wait.code == "draining"
+        assert why in wait.why
 
 
 def test_the_store_whose_claim_a_person_replaced_is_retired_and_the_new_claim_left_alone() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pymysql
 
 from ci import tools
-from ci.cluster import Cluster, node
+from ci.cluster import Cluster, ClusterError, node
 from schema.names import VOLUME_LABEL
 from tests.cluster.kube import Kubectl, Object
 
@@ -220,8 +220,13 @@ def forget_volumes(kube: Kubectl) -> None:
     for kind, which in (("pv", ("-l", VOLUME_LABEL)), ("tidbvolumes", ())):
         for obj in kube.all(kind, *which):
             name = obj["metadata"]["name"]
-            kube.run("patch", kind, name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
+            # In this order: Kubernetes gives its own finalizer back to a PV that is in use and not being deleted.
             kube.run("delete", kind, name, "--wait=false", "--ignore-not-found")
+            try:
+                kube.run("patch", kind, name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
+            except ClusterError as error:
+                if "NotFound" not in str(error):
+                    raise
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import yaml
+
 from ci.bench import spread
 from ci.cluster import Cluster
 from hooks import kube
@@ -50,18 +52,33 @@ def main(nodes: int = NODES, disks: int = DISKS) -> None:
         )
         client.create(crd.crd(crd.load()))
         _wait(lambda: client.list(kube.TIDB_VOLUME) == [], 10, kube.KubeError)
-        _large(client, cluster, nodes, disks)
-        _one_node(client, cluster, nodes)
+        account = _account(cluster)
+        _large(client, account, nodes, disks)
+        _one_node(client, account, nodes)
     finally:
         cluster.down()
 
 
-def _large(client: kube.Client, cluster: Cluster, nodes: int, disks: int) -> None:
+def _account(cluster: Cluster) -> Path:
+    """A kubeconfig with a service account's token, as a pod has it: a certificate is verified with every request."""
+    cluster.kubectl("create", "serviceaccount", NAME, "--namespace", NAMESPACE)
+    who = f"--serviceaccount={NAMESPACE}:{NAME}"
+    cluster.kubectl("create", "clusterrolebinding", NAME, "--clusterrole=cluster-admin", who)
+    token = cluster.kubectl("create", "token", NAME, "--namespace", NAMESPACE, "--duration=2h")
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token.strip()}
+    account = cluster.kubeconfig.parent / "account.kubeconfig"
+    account.touch(0o600)
+    account.write_text(yaml.safe_dump(config))
+    return account
+
+
+def _large(client: kube.Client, account: Path, nodes: int, disks: int) -> None:
     volumes = nodes * disks
     rate = _plain_rate(client)
     machines = {f"n{n:04}": disks for n in range(nodes)}
     _publish(client, machines)
-    with _Agents(cluster, machines), _Controller(cluster) as controller:
+    with _Agents(account, machines), _Controller(account) as controller:
         took = controller.until_available(volumes, 1200)
         pace = 3 * volumes / took
         print(
@@ -74,7 +91,7 @@ def _large(client: kube.Client, cluster: Cluster, nodes: int, disks: int) -> Non
         print(f"writes until at rest: {_at_rest(client):.0f}, least {3 * volumes + 4 * nodes}")
         _use_shown(client)
         before = _at_rest(client)
-    with _Controller(cluster) as controller:
+    with _Controller(account) as controller:
         took = controller.until_available(volumes - 20, 300)
         after = _at_rest(client)
         print(
@@ -84,8 +101,8 @@ def _large(client: kube.Client, cluster: Cluster, nodes: int, disks: int) -> Non
         )
 
 
-def _one_node(client: kube.Client, cluster: Cluster, nodes: int) -> None:
-    with _Agents(cluster, {"big": 500}), _Controller(cluster) as controller:
+def _one_node(client: kube.Client, account: Path, nodes: int) -> None:
+    with _Agents(account, {"big": 500}), _Controller(account) as controller:
         had = controller.until_steady()
         began = time.monotonic()
         _publish(client, {"big": 500})
@@ -212,9 +229,9 @@ def _writes(client: kube.Client) -> float:
 class _Agents:
     """All nodes' agents in one process, that the controller's CPU time is its own."""
 
-    def __init__(self, cluster: Cluster, machines: dict[str, int]) -> None:
+    def __init__(self, account: Path, machines: dict[str, int]) -> None:
         words = [f"{name}={disks}" for name, disks in machines.items()]
-        self._command = [sys.executable, "-m", "ci.bench.volumes", str(cluster.kubeconfig), *words]
+        self._command = [sys.executable, "-m", "ci.bench.volumes", str(account), *words]
 
     def __enter__(self) -> None:
         self._process = subprocess.Popen(self._command, cwd=ROOT)
@@ -227,11 +244,11 @@ class _Agents:
 class _Controller:
     """`python -m hooks volumes --controller` as a process of its own."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, account: Path) -> None:
         self._command = [sys.executable, "-m", "hooks", "volumes", "--controller"]
-        self._command += ["--kubeconfig", str(cluster.kubeconfig), "--namespace", NAMESPACE]
+        self._command += ["--kubeconfig", str(account), "--namespace", NAMESPACE]
         self._command += ["--address", "127.0.0.1", "--port", str(PORT)]
-        self._log = (cluster.kubeconfig.parent / "bench-volumes.log").open("ab")
+        self._log = (account.parent / "bench-volumes.log").open("ab")
 
     def __enter__(self) -> _Controller:
         self._began = time.monotonic()

@@ -52,6 +52,8 @@ _CLOCK_SECONDS = 20.0
 _CLOCK_CODES = frozenset({"retention", "clocks"})
 # Written 24,000 times on a first start; the objects themselves tell it.
 _NO_EVENT = frozenset({"create-volume", "create-pv", "write-status", "write-requests"})
+# Gauges are so old at most, and complaints are told so soon.
+_TICK_SECONDS = 0.5
 # Steps of one volume in a row, each planned anew; then others have their turn.
 _STEPS = 8
 
@@ -162,7 +164,7 @@ class Controller:
         for thread in threads:
             thread.start()
         self._tick()
-        while not self.stop.wait(2.0):
+        while not self.stop.wait(_TICK_SECONDS):
             self._tick()
         self.queue.close()
         for thread in threads:

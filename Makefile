@@ -30,7 +30,7 @@ test-unit: env ## the quick loop: under a minute, needs no cluster
 	@$(PY) -m ci.suites unit
 
 .PHONY: test-product
-test-product: env ## the longest part of it: whole releases on real nodes, failover, volumes, chart, doctor, demo
+test-product: env ## half of it: releases of the whole chart on real nodes, and failover
 	@$(PY) -m ci.suites product
 
 .PHONY: lint

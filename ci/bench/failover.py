@@ -187,14 +187,22 @@ def served(world: stage.Stage) -> Iterator[tuple[str, list[float]]]:
 # --- A node lost ----------------------------------------------------------------------------------
 
 
+# The tests' own limits (50m) are far below what the start of an interpreter takes: the stand-ins' would be measured.
+CPU = {"resources": {"cpu": "500m"}}
+ROOMY = {"pd": CPU, "tikv": CPU, "hooks": CPU}
+
+
 def on_the_cluster() -> None:
     """`AFTER` counts from when the Node is NotReady; PD has heard nothing for longer by then."""
+    print(
+        f"on the test cluster of 4 nodes, with {CPU['resources']['cpu']} of CPU for PD, TiKV and the job"
+    )
     cluster = Cluster.up(f"bench-{os.getpid()}", nodes=4, disks_a_node=2,
                          images=("busybox", "hooks", "standin"))  # fmt: skip
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            deployed(cluster, Path(folder), "bench-failover") as database,
+            deployed(cluster, Path(folder), "bench-failover", ROOMY) as database,
         ):
             database.wait_for = wait_for
             for by_hand in (True, False):

@@ -189,7 +189,7 @@ def served(world: stage.Stage) -> Iterator[tuple[str, list[float]]]:
 
 # The tests' own limits (50m) are far below what the start of an interpreter takes: the stand-ins' would be measured.
 CPU = {"resources": {"cpu": "500m"}}
-ROOMY = {"pd": CPU, "tikv": CPU, "hooks": CPU}
+ROOMY = {"pd": CPU, "tikv": CPU, "boot": CPU, "hooks": CPU}
 
 
 def on_the_cluster() -> None:

@@ -47,7 +47,7 @@ def test_reasons_add_up_to_the_schedulers_own(
     client: kube.Client,
     wait_for: WaitFor,
     capsys: pytest.CaptureFixture[str],
-    record_property: Callable[[str, object], None],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     rng = random.Random(SEED)
     furnish(client, rng, wait_for)
@@ -77,7 +77,7 @@ def test_reasons_add_up_to_the_schedulers_own(
         for name in sorted(chosen)
         if heard[name] != now[name]
     ]
-    record_property("agree", CASES - len(wrong))
+    record_testsuite_property("scheduler and doctor agree", f"{CASES - len(wrong)} of {CASES}")
     with capsys.disabled():  # the number is for every run's log, and so are the cases that differ
         print(
             f"\nscheduler and doctor, seed {SEED}: {CASES - len(wrong)} of {CASES} agree; "

@@ -78,6 +78,7 @@ def _large(client: kube.Client, account: Path, nodes: int, disks: int) -> None:
     rate = _plain_rate(client)
     machines = {f"n{n:04}": disks for n in range(nodes)}
     _publish(client, machines)
+    before = _writes(client)
     with _Agents(account, machines), _Controller(account) as controller:
         took = controller.until_available(volumes, 1200)
         pace = 3 * volumes / took
@@ -88,7 +89,8 @@ def _large(client: kube.Client, account: Path, nodes: int, disks: int) -> None:
             flush=True,
         )
         _correct(client, volumes)
-        print(f"writes until at rest: {_at_rest(client):.0f}, least {3 * volumes + 4 * nodes}")
+        made = _at_rest(client) - before
+        print(f"writes until at rest, the agents' too: {made:.0f}, least {3 * volumes + 4 * nodes}")
         _use_shown(client)
         before = _at_rest(client)
     with _Controller(account) as controller:
@@ -106,7 +108,7 @@ def _one_node(client: kube.Client, account: Path, nodes: int) -> None:
         had = controller.until_steady()
         began = time.monotonic()
         _publish(client, {"big": 500})
-        controller.until_available(had + 500, 120)
+        controller.until_available(had + 500, 120, pause=POLL_SECONDS / 10)
         print(
             f"500 disks on one node (beside {nodes} nodes): {time.monotonic() - began:.1f} s",
             flush=True,
@@ -268,8 +270,8 @@ class _Controller:
             return -1
         return int(match.group(1)) if match else 0
 
-    def until_available(self, number: int, seconds: float) -> float:
-        _wait(lambda: self.available() >= number, seconds, pause=POLL_SECONDS)
+    def until_available(self, number: int, seconds: float, pause: float = POLL_SECONDS) -> float:
+        _wait(lambda: self.available() >= number, seconds, pause=pause)
         return time.monotonic() - self._began
 
     def until_steady(self) -> int:

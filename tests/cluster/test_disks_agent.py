@@ -102,11 +102,16 @@ def test_the_disks_of_four_nodes_are_published_and_then_nothing_more_is_said(
             assert disk["fsType"] == "xfs"
             assert disk["fsUUID"] == _uuid_of(agents, name, disk["path"])
             assert 200 << 20 < disk["capacityBytes"] <= disk["sizeBytes"]
+    looked = {name: agents.last_look(name) for name in agents.cluster.nodes}
     before = _versions(agents)
-    for name in agents.cluster.nodes:
-        for _ in range(2):  # the first may have begun before
-            last = agents.last_look(name)
-            wait_for(lambda name=name, last=last: agents.last_look(name) > last, 30, "another look")
+    for name, last in looked.items():
+        # A look each 2 s: one that ended 4 s later was begun since.
+        wait_for(
+            lambda name=name, last=last: agents.last_look(name) >= last + 4,
+            30,
+            f"another look at the disks of {name}",
+            pause=0.5,
+        )
     assert _versions(agents) == before
 
 

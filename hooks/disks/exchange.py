@@ -29,6 +29,7 @@ class KubeExchange:
         self._mail = Mail()
         self._written_version = 0
         self._silent = ""
+        self._troubled = ""
         self._lists = [threading.Event(), threading.Event()]
 
     def follow(self) -> None:
@@ -110,7 +111,9 @@ class KubeExchange:
             self._wake()
 
     def _trouble(self, text: str) -> None:
-        if text:
+        with self._lock:
+            news, self._troubled = text != self._troubled, text
+        if text and news:
             LOG.warning("the requests for this node cannot be followed: %s; trying again", text)
 
 

@@ -132,6 +132,8 @@ class Controller:
             ),
         ]
         for kind, namespace, labels, fields, feed in feeds:
+            # Of two watches of ConfigMaps each has its own trouble.
+            what = names.FINISHED_VOLUMES if fields else kind.plural
             follower = Follower(
                 self.client,
                 kind,
@@ -140,7 +142,7 @@ class Controller:
                 labels=labels,
                 fields=fields,
                 stop=self.stop,
-                trouble=lambda text, what=kind.plural: self._trouble(what, text),  # type: ignore[misc]
+                trouble=lambda text, what=what: self._trouble(what, text),  # type: ignore[misc]
             )
             follower.thread()
         for feed in (f for *_, f in feeds):

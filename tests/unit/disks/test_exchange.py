@@ -196,3 +196,15 @@ def test_a_server_that_is_away_is_told_once(
     assert said[0].startswith("the inventory could not be written: PATCH ")
     assert said[0].endswith("connection refused; trying again")
     assert said[1] == "the inventory is written again"
+
+
+def test_watches_that_stay_broken_are_told_once_and_again_after_they_worked(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange = Pair(server).exchange
+    with caplog.at_level("INFO", logger="disks"):
+        for text in ("no connection", "no connection", "no connection", "", "no connection"):
+            exchange._trouble(text)
+    said = [record.getMessage() for record in caplog.records]
+    words = "the requests for this node cannot be followed: no connection; trying again"
+    assert said == [words, words]

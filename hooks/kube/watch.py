@@ -9,7 +9,7 @@ others fell (reference/python-on-kubernetes.md; kubespawner's reflector.py has t
   gone.
 - timeoutSeconds is random in 240–480, so that a fleet's watches don't end at once; a connection that is silent for
   longer than that, or whose peer vanished (TCP keep-alive), is given up and opened again.
-- Failures back off with full jitter, 0.5 s to 30 s, and honour Retry-After.
+- Failures back off with full jitter, 0.5 s to 15 s, and honour Retry-After.
 
 Objects are told as they come and kept by nobody here: the sink keeps what it needs of them, which is how 24,000
 volumes fit into a small process. A sink must be level-triggered: it may be told the same object again after any

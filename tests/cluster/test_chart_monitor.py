@@ -30,10 +30,11 @@ def release(cluster: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator[Release
 
 
 def targets(release: Release) -> dict[str, str]:
-    """`component/instance` → up, down or unknown."""
-    if not release.ready(prometheus=1):
+    """`component/instance` → up, down or unknown; {} also while Prometheus does not answer, as when it is replaced."""
+    try:
+        found = release.prometheus("targets", state="active")["activeTargets"]
+    except (IndexError, OSError):
         return {}
-    found = release.prometheus("targets", state="active")["activeTargets"]
     return {f"{t['labels']['component']}/{t['labels']['instance']}": t["health"] for t in found}
 
 

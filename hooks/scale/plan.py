@@ -35,26 +35,27 @@ WHAT = {
 
 def plan(changes: tuple[Change, ...]) -> Plan[Action]:
     """A refusal for each StatefulSet that would lose members or stores; nothing else."""
-    return Plan(refusals=tuple(_refusal(change) for change in changes if _shrinks(change)))
-
-
-def _shrinks(change: Change) -> bool:
-    return (
-        change.live is not None and change.wanted < change.live and change.wanted != change.allowed
+    return Plan(
+        refusals=tuple(
+            _refusal(change, change.live)
+            for change in changes
+            if change.live is not None
+            and change.wanted < change.live
+            and change.wanted != change.allowed
+        )
     )
 
 
-def _refusal(change: Change) -> Refusal:
-    assert change.live is not None
+def _refusal(change: Change, live: int) -> Refusal:
     things, risk = WHAT[change.component]
-    gone = [f"{change.name}-{ordinal}" for ordinal in range(change.wanted, change.live)]
+    gone = [f"{change.name}-{ordinal}" for ordinal in range(change.wanted, live)]
     return Refusal(
         code="shrink",
         subject=Subject("StatefulSet", change.name, change.namespace),
-        why=f"{change.component}.replicas {change.live} -> {change.wanted} would stop {', '.join(gone)} "
+        why=f"{change.component}.replicas {live} -> {change.wanted} would stop {', '.join(gone)} "
         f"with what may be {risk}",
-        remedy=f"keep {change.component}.replicas at {change.live} or more and run this again; to have fewer {things}, "
+        remedy=f"keep {change.component}.replicas at {live} or more and run this again; to have fewer {things}, "
         f"move their data away first (docs/scale.md), then allow just that number: kubectl annotate statefulset "
         f"{change.name} -n {change.namespace} {names.ALLOW_REPLICAS_ANNOTATION}={change.wanted}. Nothing was changed",
-        numbers={"live": change.live, "wanted": change.wanted},
+        numbers={"live": live, "wanted": change.wanted},
     )

@@ -27,11 +27,7 @@ def older(volume: Volume, pv: Pv) -> Finding:
         )
         return Finding("Refused", (reason,), refusals=(steps.refusal(volume, reason, remedy),))
     if pv.deleting:
-        if not pv.finalizer:
-            return steps.pending(
-                volume, "older-pv", f"PV {pv.name} is being deleted", "Kubernetes has removed it"
-            )
-        return Finding(volume.phase, step=steps.free_pv(volume, pv, "its generation has ended"))
+        return steps.let_go(volume, pv, "older-pv", "its generation has ended")
     why = f"the volume is at generation {volume.generation}"
     return Finding(
         volume.phase, step=steps.delete_pv(volume, pv, "delete-older-pv", "delete it", why)
@@ -80,9 +76,7 @@ def deleting(volume: Volume, pv: Pv | None, place: Place) -> Finding:
             ),
         )
     if pv.deleting and (place.kind in ("lost", "missing") or not (volume.used or pv.released)):
-        return Finding(
-            volume.phase, step=steps.free_pv(volume, pv, "its TidbVolume was deleted by a person")
-        )
+        return steps.let_go(volume, pv, "pv-deleting", "its TidbVolume was deleted by a person")
     if (pv.released or volume.used) and place.kind not in ("lost", "missing"):
         reason = Problem(
             "deleting", f"it was deleted, but its disk is there and holds data of PV {pv.name}"

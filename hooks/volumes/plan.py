@@ -208,9 +208,7 @@ def _available(view: View, volume: Volume, pv: Pv, place: Place, policy: Policy)
         # Recorded before anything else: only so can a PV that vanishes be told from one that never was.
         return Finding("Available", ())
     if pv.deleting:
-        return Finding(
-            "Pending", step=steps.free_pv(volume, pv, "it was never used and is being deleted")
-        )
+        return steps.let_go(volume, pv, "pv-deleting", "it was never used and is being deleted")
     if volume.word:
         return Finding(
             "Available", step=steps.refuse_word(volume, "it is free: there is nothing to clear")

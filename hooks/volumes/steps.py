@@ -69,6 +69,13 @@ def free_pv(volume: Volume, pv: Pv, why: str) -> FreePv:
     )
 
 
+def let_go(volume: Volume, pv: Pv, code: str, why: str) -> Finding:
+    """Our finalizer off a PV that is being deleted, once: what else holds it is Kubernetes' to take off."""
+    if pv.finalizer:
+        return Finding(volume.phase, step=free_pv(volume, pv, why))
+    return pending(volume, code, f"PV {pv.name} is being deleted", "Kubernetes has removed it")
+
+
 def free_volume(volume: Volume) -> FreeVolume:
     return FreeVolume(
         code="free-volume",

@@ -209,6 +209,22 @@ def test_a_pv_that_is_bound_between_plan_and_write_is_left_alone() -> None:
     assert "deletionTimestamp" not in stage.pv(G1)["metadata"]
 
 
+def test_a_withdrawn_pv_that_kubernetes_still_holds_is_let_go_once() -> None:
+    """Its controllers take their own finalizer off in their own time: after an outage of the API server, late."""
+    stage = one_disk()
+    pv = copy.deepcopy(stage.pv(G1))
+    pv["metadata"]["finalizers"].append("kubernetes.io/pv-protection")
+    stage.memory.put(pv)
+    stage.agents["n1"].disks.clear()
+    stage.publish("n1")
+    assert stage.run() is Exit.WAITING
+    assert stage.pv(G1)["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    assert stage.codes(A) == ["pv-deleting"]
+    before = stage.memory.version
+    assert stage.run() is Exit.WAITING
+    assert stage.memory.version == before
+
+
 def test_a_pv_that_is_reserved_for_a_claim_is_not_withdrawn() -> None:
     """A claimRef without UID, written by hand: Kubernetes will bind it as soon as the claim is there."""
     stage = one_disk()

@@ -62,6 +62,19 @@ def plan_in(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def keep(client: Client, release: str, namespace: str, name: str, data: dict[str, str]) -> None:
+    """Merge keys into a ConfigMap of the release's jobs, made when it is not there."""
+    try:
+        client.merge_patch(CONFIG_MAP, name, {"data": data}, namespace)
+    except NotFoundError:
+        labels = {
+            "app.kubernetes.io/managed-by": "helm-tidb",
+            "app.kubernetes.io/instance": release,
+        }
+        metadata = {"name": name, "namespace": namespace, "labels": labels}
+        client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
 def camel(code: str) -> str:
     """`delete-claim` → `DeleteClaim`, the form of an Event's reason."""
     return "".join(word.capitalize() for word in code.split("-"))
@@ -130,27 +143,7 @@ class KubeReporter:
 
     def _write(self, job: str, plan: Plan[Any], text: str) -> None:
         data = {PLAN_KEY: text, "verdict": verdict(job, plan, 0, dry_run=True)}
-        labels = {
-            "app.kubernetes.io/managed-by": "helm-tidb",
-            "app.kubernetes.io/instance": self.release,
-        }
-        try:
-            self.client.merge_patch(
-                CONFIG_MAP, plan_name(self.release, job), {"data": data}, self.namespace
-            )
-        except NotFoundError:
-            self.client.create(
-                {
-                    "apiVersion": "v1",
-                    "kind": "ConfigMap",
-                    "metadata": {
-                        "name": plan_name(self.release, job),
-                        "namespace": self.namespace,
-                        "labels": labels,
-                    },
-                    "data": data,
-                }
-            )
+        keep(self.client, self.release, self.namespace, plan_name(self.release, job), data)
         self._last[job] = text
 
 

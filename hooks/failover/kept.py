@@ -14,6 +14,7 @@ from hooks import kube
 from hooks.engine import JobError
 from hooks.failover.model import Reading
 from hooks.failover.objects import Names
+from hooks.reporting import keep
 
 READING_KEY = "reading.json"
 LOST_KEY = "lost.json"
@@ -89,16 +90,4 @@ def homes_in(kept: kube.Obj | None) -> dict[str, str]:
 
 
 def _write(client: kube.Client, names: Names, data: dict[str, str]) -> None:
-    """Merge keys into the ConfigMap, made when it is not there."""
-    try:
-        client.merge_patch(kube.CONFIG_MAP, name(names.release), {"data": data}, names.namespace)
-    except kube.NotFoundError:
-        metadata = {
-            "name": name(names.release),
-            "namespace": names.namespace,
-            "labels": {
-                "app.kubernetes.io/managed-by": "helm-tidb",
-                "app.kubernetes.io/instance": names.release,
-            },
-        }
-        client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+    keep(client, names.release, names.namespace, name(names.release), data)

@@ -78,6 +78,7 @@ class World:
             old = self._volumes.get(new.name)
             if old is not None and old[0].uid == new.uid and _no_news(new.version, old[0].version):
                 return NOTHING
+            managers = set(self._managers)
             self._uncount(old)
             self._managers[new.manager] += 1
             self._phases[new.phase or "Pending"] += 1
@@ -86,16 +87,19 @@ class World:
             last = new.last_node
             if last:
                 self._on_node.setdefault(last, set()).add(new.name)
-            return Touched(frozenset({new.name}), self._nodes_of(new.name))
+            return self._touched(new.name, managers)
 
     def volume_gone(self, volume: str) -> Touched:
         with self._lock:
             managers = set(self._managers)
             self._uncount(self._volumes.pop(volume, None))
-            if set(self._managers) != managers:
-                # The last volume of that release: whoever waited for it to go may look at every disk now.
-                return Touched(frozenset(self._known()), frozenset(self._inventories))
-            return Touched(frozenset({volume}), self._nodes_of(volume))
+            return self._touched(volume, managers)
+
+    def _touched(self, volume: str, managers: set[str]) -> Touched:
+        """The volume; or everything, when a release manages none any more: whoever waited for that may begin."""
+        if managers - set(self._managers):
+            return Touched(frozenset(self._known()), frozenset(self._inventories))
+        return Touched(frozenset({volume}), self._nodes_of(volume))
 
     def _uncount(self, old: tuple[Volume, bytes] | None) -> None:
         if old is None:

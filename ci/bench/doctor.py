@@ -101,8 +101,8 @@ def _furnish(client: kube.Client, api: Api) -> None:
     objects = world(NODES, PODS, PENDING, node="kwok-")["objects"]
     client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "db"}})
     client.create(crd.crd(crd.load()))
-    for path in (kube.TIDB_VOLUME.path(), "/api/v1/namespaces/db/serviceaccounts/default"):
-        wait_until(lambda path=path: api.request("GET", path)[0] == 200, path, 30)  # type: ignore[misc]
+    paths = (kube.TIDB_VOLUME.path(), "/api/v1/namespaces/db/serviceaccounts/default")
+    wait_until(lambda: all(api.request("GET", p)[0] == 200 for p in paths), " and ".join(paths), 30)
     labels = objects["Pod"][0]["metadata"]["labels"]
     container = {"name": "tikv", "image": "pingcap/tikv:v8.5.7"}
     client.create({

@@ -20,6 +20,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -187,11 +188,15 @@ def _use_shown(client: kube.Client) -> None:
         )
         began = time.monotonic()
         volume = pv["metadata"]["labels"][names.VOLUME_LABEL]
-        _wait(lambda v=volume: client.get(kube.TIDB_VOLUME, v)["status"]["phase"] == "Bound", 30)  # type: ignore[misc]
+        _wait(partial(_bound, client, volume), 30)
         took.append(time.monotonic() - began)
     print(
         f"claim bound → shown as Bound: {spread(took)}, worst {max(took) * 1000:.0f} ms", flush=True
     )
+
+
+def _bound(client: kube.Client, volume: str) -> bool:
+    return bool(client.get(kube.TIDB_VOLUME, volume)["status"]["phase"] == "Bound")
 
 
 def _at_rest(client: kube.Client, seconds: float = 120.0) -> float:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 
 from hooks.engine import JobError, Outcome, Plan
 from hooks.kube import (
@@ -142,7 +143,7 @@ class Controller:
                 labels=labels,
                 fields=fields,
                 stop=self.stop,
-                trouble=lambda text, what=what: self._trouble(what, text),  # type: ignore[misc]
+                trouble=partial(self._trouble, what),
             )
             follower.thread()
         for feed in (f for *_, f in feeds):

@@ -33,6 +33,14 @@ class Disk:
     def size(self) -> str:
         return show("storage", self.size_bytes)
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As the tables have it: node, disk, size, phase, claim, volume, why."""
+        return (
+            *(self.node, self.path, self.size, self.phase),
+            *(self.claim or "-", self.volume, self.why),
+        )
+
     def is_of(self, namespace: str, release: str) -> bool:
         """Whether its claim is, or was, one of that release's: StatefulSets name them so, and the name outlives it."""
         own = rf"{re.escape(namespace)}/.+-{re.escape(release)}-{re.escape(self.component)}-\d+"

@@ -88,12 +88,8 @@ def render(found: Sequence[Disk], said: Sequence[str], fmt: str) -> str:
             "complaints": list(said),
         }
         return output.emit(whole, fmt)
-    table = [
-        (one.node, one.path, one.size, one.phase, one.claim or "-", one.volume, one.why)
-        for one in found
-    ]
     head = ("NODE", "DISK", "SIZE", "PHASE", "CLAIM", "VOLUME", "WHY")
-    lines = output.columns(head, table, colour=output.colours())
+    lines = output.columns(head, [one.cells for one in found], colour=output.colours())
     phases = Counter(one.phase for one in found)
     counted = ", ".join(f"{number} {phase}" for phase, number in sorted(phases.items()))
     nodes = len({one.node for one in found})

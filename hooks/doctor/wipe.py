@@ -92,8 +92,7 @@ def shown(disks: Sequence[Disk], fmt: str) -> str:
     if fmt != "table":
         return output.emit({"disks": [document(disk) for disk in disks]}, fmt)
     head = ("NODE", "DISK", "SIZE", "PHASE", "LAST CLAIM", "VOLUME", "WHY")
-    table = [(d.node, d.path, d.size, d.phase, d.claim or "-", d.volume, d.why) for d in disks]
-    return "\n".join(output.columns(head, table, colour=output.colours()))
+    return "\n".join(output.columns(head, [disk.cells for disk in disks], colour=output.colours()))
 
 
 def choose(word: str, disks: Sequence[Disk]) -> Disk:

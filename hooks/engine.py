@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import enum
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -210,44 +209,8 @@ class Options:
     max_rounds: int = 100
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """The options every job has; jobs call it from their own `configure`."""
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print what a run would do and why; write nothing"
-    )
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="how to print the plan"
-    )
-    parser.add_argument(
-        "--wait",
-        type=duration,
-        default=0.0,
-        metavar="DURATION",
-        help="keep looking for so long while the plan only waits (default: return with exit code 3)",
-    )
-    parser.add_argument(
-        "--kubeconfig", default="", help="outside a pod: kubeconfig (default: KUBECONFIG)"
-    )
-    parser.add_argument("--context", default="", help="outside a pod: context of the kubeconfig")
-
-
 def options(args: argparse.Namespace) -> Options:
     return Options(dry_run=args.dry_run, output=args.output, wait_seconds=args.wait)
-
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def duration(text: str) -> float:
-    """Seconds of `30m`, `1h30m`, `72h`, `2d`, `0`. ValueError (argparse shows it) names the text and the form."""
-    if text == "0":
-        return 0.0
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration: expected numbers with units, such as 30s, 10m, 1h30m or 72h"
-        )
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 # A wait is told when its reason is new, and then this often: an hour's log stays readable.

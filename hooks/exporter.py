@@ -12,7 +12,6 @@ While the API server does not answer, the numbers stay as they were read last, `
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hooks import engine, kube
+from hooks import commandline, kube
 from hooks.engine import Exit, JobError
 from hooks.failover import journal, kept
 from hooks.failover.model import Component
@@ -33,12 +32,7 @@ NAME = "exporter"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--release", required=True, help="prefix of the release's objects")
-    parser.add_argument(
-        "--namespace",
-        default=os.environ.get("POD_NAMESPACE", ""),
-        help="the release's namespace (default: POD_NAMESPACE)",
-    )
+    commandline.release(parser)
     parser.add_argument(
         "--of",
         action="append",
@@ -48,16 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--every",
-        type=engine.duration,
+        type=commandline.duration,
         default=15.0,
         metavar="DURATION",
         help="how often the API server is asked (default: 15s)",
     )
     parser.add_argument("--port", type=int, default=8080, help="of /metrics and /healthz")
-    parser.add_argument(
-        "--kubeconfig", default="", help="outside a pod: kubeconfig (default: KUBECONFIG)"
-    )
-    parser.add_argument("--context", default="", help="outside a pod: context of the kubeconfig")
+    commandline.api_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:

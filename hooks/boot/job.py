@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hooks import engine
+from hooks import commandline
 from hooks.boot import plan as member_plan
 from hooks.boot import settings, store
 from hooks.boot.apply import PodEvents, apply
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write", type=Path, help="where the main container's arguments go (pd, tikv)"
     )
-    engine.configure(parser)
+    commandline.job(parser)
     parser.set_defaults(wait=3600.0)
 
 

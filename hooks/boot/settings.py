@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from hooks.engine import JobError, duration
+from hooks.commandline import duration
+from hooks.engine import JobError
 
 T = TypeVar("T")
 

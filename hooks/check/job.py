@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from hooks import engine
+from hooks import commandline, engine
 from hooks.check.observe import Observer
 from hooks.check.plan import Snapshot, plan
 from hooks.engine import Action, Engine, Exit, Outcome, Plan
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--pd", required=True, metavar="URL", help="where PD listens: http://HOST:2379"
     )
     parser.add_argument("--stores", required=True, type=int, help="how many stores there should be")
-    engine.configure(parser)
+    commandline.job(parser)
     parser.set_defaults(wait=120.0)
 
 

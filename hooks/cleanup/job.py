@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hooks import engine, pd
+from hooks import commandline, pd
 from hooks.cleanup.actions import Cleaning
 from hooks.cleanup.apply import Performer
 from hooks.cleanup.model import Policy, Snapshot
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(
             f"--{name}-after",
-            type=engine.duration,
+            type=commandline.duration,
             default=default.total_seconds(),
             metavar="DURATION",
             help=f"how long {what} (default: {default.total_seconds() / 3600:.0f}h)",

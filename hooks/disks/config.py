@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hooks.commandline import duration
 from hooks.disks.judge import Policy
-from hooks.engine import duration
 from schema import quantity
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hooks import commandline
 from hooks.disks import inventory
 from hooks.disks.agent import Agent
 from hooks.disks.config import ConfigError, ConfigFile
@@ -56,10 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="look once, print the disks, write nothing"
     )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    parser.add_argument(
-        "--kubeconfig", default="", help="outside a pod: kubeconfig (default: KUBECONFIG)"
-    )
-    parser.add_argument("--context", default="", help="outside a pod: context of the kubeconfig")
+    commandline.api_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hooks import kube
+from hooks import commandline, kube
 from hooks.doctor import gaps, pending
 from hooks.doctor.disks import rows
 from hooks.doctor.finding import Finding, Weight, count, some
@@ -72,10 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--want", required=True, help="what the new values ask for (JSON, from the chart)"
     )
-    parser.add_argument(
-        "--kubeconfig", default="", help="outside a pod: kubeconfig (default: KUBECONFIG)"
-    )
-    parser.add_argument("--context", default="", help="outside a pod: context of the kubeconfig")
+    commandline.api_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ exit code.
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hooks import engine, kube, pd
+from hooks import commandline, engine, kube, pd
 from hooks.engine import Engine, Exit, JobError
 from hooks.failover.objects import Names
 from hooks.reporting import KubeReporter
@@ -23,12 +22,7 @@ from schema import names as shared
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of a job that works on one release and its PD."""
-    parser.add_argument("--release", required=True, help="prefix of the release's objects")
-    parser.add_argument(
-        "--namespace",
-        default=os.environ.get("POD_NAMESPACE", ""),
-        help="the release's namespace (default: POD_NAMESPACE)",
-    )
+    commandline.release(parser)
     parser.add_argument(
         "--domain", default="", help="what follows a Service's name (default: .<namespace>.svc)"
     )
@@ -47,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     # Not a word of the command line: `kubectl tidb plan` reaches PD through the API server's proxy.
     parser.set_defaults(transport=None)
-    engine.configure(parser)
+    commandline.job(parser)
 
 
 # A Lease that nobody renews is free after 15 s. Each run is a new process, which must see that for itself: to give

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hooks import engine, pd
+from hooks import commandline, pd
 from hooks.engine import JobError, Outcome, Plan
 from hooks.failover import connect
 from hooks.failover.actions import Step
@@ -25,14 +25,14 @@ from hooks.failover.plan import plan
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tikv-after",
-        type=engine.duration,
+        type=commandline.duration,
         default=Policy.tikv_after.total_seconds(),
         metavar="DURATION",
         help="how long a store's node or disk must be away, and PD hear nothing (default: 30m)",
     )
     parser.add_argument(
         "--pd-after",
-        type=engine.duration,
+        type=commandline.duration,
         default=Policy.pd_after.total_seconds(),
         metavar="DURATION",
         help="how long a member's node or disk must be away (default: 10m)",

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from hooks import engine
+from hooks import commandline, engine
 from hooks.engine import Action, Engine, Outcome, Plan
 from hooks.kube import Client
 from hooks.scale import observe
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="COMPONENT=REPLICAS",
         help="replicas that the new values have (pd, tikv); once a component",
     )
-    engine.configure(parser)
+    commandline.job(parser)
 
 
 def _want(text: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ import sys
 import threading
 from datetime import timedelta
 
-from hooks import engine
+from hooks import commandline, engine
 from hooks.engine import Engine, Exit, Outcome, Plan
 from hooks.kube import Client, KubeError, Lease, Recorder, acquire
 from hooks.kube.lease import RENEW_SECONDS
@@ -30,7 +30,7 @@ LEASE_SUFFIX = "-volumes"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    engine.configure(parser)
+    commandline.job(parser)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--controller", action="store_true", help="run until stopped, one at a time by a Lease"
@@ -189,7 +189,7 @@ def _me() -> str:
 def _wipe_after(text: str) -> timedelta:
     if text == "never":
         return NEVER
-    return timedelta(seconds=engine.duration(text))
+    return timedelta(seconds=commandline.duration(text))
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from hooks import cli, engine
+from hooks import cli, commandline, engine
 from hooks.engine import (
     Action,
     Engine,
@@ -264,7 +264,7 @@ def test_a_plan_that_is_too_long_for_a_configmap_is_kept_in_part() -> None:
     ("text", "seconds"), [("0", 0), ("90s", 90), ("1h30m", 5400), ("72h", 259200), ("2d", 172800)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert engine.duration(text) == seconds
+    assert commandline.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "1 h", "h", "-5m", "1h30"])
@@ -272,7 +272,7 @@ def test_what_is_no_duration_is_named_with_the_form(text: str) -> None:
     with pytest.raises(
         argparse.ArgumentTypeError, match="expected numbers with units, such as 30s"
     ):
-        engine.duration(text)
+        commandline.duration(text)
 
 
 def test_metrics_are_prometheus_text() -> None:

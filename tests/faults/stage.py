@@ -157,23 +157,17 @@ class Stage:
             clock=Clock(now=self.now, monotonic=lambda: self.pd.now, sleep=self.sleep),
         )
         performer = Performer(client, lambda: observer.pd, NAMES, now=self.now)
-        lease = kube.Lease(
-            client,
-            NAMES.namespace,
-            NAMES.lease,
-            f"failover {len(self.turns)}",
-            clock=lambda: self.pd.now,
-        )
+        return FailoverJob(observer, performer, POLICY, self.turn("failover").take)
+
+    def turn(self, job: str) -> Turn:
+        """Of the next run, which is a process of its own."""
+        holder, clock = f"{job} {len(self.turns)}", lambda: self.pd.now
+        lease = kube.Lease(self.client(), NAMES.namespace, NAMES.lease, holder, clock=clock)
         self.turns.append(Turn(lease, stop=Waiting(self.sleep)))
-        return FailoverJob(observer, performer, POLICY, self.turns[-1].take)
+        return self.turns[-1]
 
     def client(self) -> kube.Client:
-        return kube.Client(
-            self.api,
-            manager="failover",
-            backoff=lambda: Backoff(first=0.0, ceiling=0.0),
-            sleep=lambda _: None,
-        )
+        return impatient(self.api, "failover")
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.pd.now, UTC)
@@ -227,6 +221,16 @@ class Stage:
             k: n for (verb, k), n in self.memory.writes.items() if verb == "delete" and k != "nodes"
         }
         return {**deleted, **self.pd.writes}
+
+
+def impatient(api: Faulty, manager: str) -> kube.Client:
+    """A client that tries again as often as any, and at once."""
+    return kube.Client(
+        api,
+        manager=manager,
+        backoff=lambda: Backoff(first=0.0, ceiling=0.0),
+        sleep=lambda _: None,
+    )
 
 
 # --- Objects --------------------------------------------------------------------------------------

@@ -24,11 +24,10 @@ from hooks.boot.model import Cluster
 from hooks.boot.observe import Observer, Self
 from hooks.boot.settings import LocationLabel, Settings
 from hooks.engine import Engine, Exit
-from hooks.kube.backoff import Backoff
 from tests.faults.faulty import CrashedError, Fault, Faulty
 from tests.faults.memory import Memory
 from tests.faults.small_pd import CLUSTER, PdFault, SmallPd
-from tests.faults.stage import claim, config_map, node_object, stateful_set, volume
+from tests.faults.stage import claim, config_map, impatient, node_object, stateful_set, volume
 
 IP = "10.0.0.9"
 FIRST = "basic-pd-0,basic-pd-1,basic-pd-2"
@@ -126,12 +125,7 @@ class Play:
     def run(self) -> Exit | None:
         """One life of the init container; None when it crashed. As hooks/boot/job.py: it forgets an earlier life."""
         self.args_file.unlink(missing_ok=True)
-        client = kube.Client(
-            self.api,
-            manager="boot",
-            backoff=lambda: Backoff(first=0.0, ceiling=0.0),
-            sleep=lambda _: None,
-        )
+        client = impatient(self.api, "boot")
         me = Self(
             Cluster("basic", ".db.svc"),
             *(self.scene.pod, "db", "uid", "n2", IP),

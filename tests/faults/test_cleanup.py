@@ -13,18 +13,17 @@ from typing import Any
 
 import pytest
 
-from hooks import kube, pd
+from hooks import pd
 from hooks.cleanup.apply import Performer
 from hooks.cleanup.job import CleanupJob, sees
 from hooks.cleanup.model import Policy
 from hooks.cleanup.observe import LOST_SINCE, Observer
 from hooks.engine import Exit
-from hooks.failover.connect import Turn
 from schema import names
 from tests.faults import stage as world
 from tests.faults.faulty import Fault
 from tests.faults.small_pd import CLUSTER, PdFault
-from tests.faults.stage import NAMES, Stage, Waiting
+from tests.faults.stage import NAMES, Stage
 
 POLICY = Policy()
 A_DAY = 24 * 3600.0
@@ -91,11 +90,7 @@ class Leftovers(Stage):
             now=self.now,
         )
         performer = Performer(client, lambda: observer.pd, observer.look, "db", POLICY)
-        lease = kube.Lease(
-            client, "db", NAMES.lease, f"cleanup {len(self.turns)}", clock=lambda: self.pd.now
-        )
-        self.turns.append(Turn(lease, stop=Waiting(self.sleep)))
-        return CleanupJob(observer, performer, POLICY, self.turns[-1].take)
+        return CleanupJob(observer, performer, POLICY, self.turn("cleanup").take)
 
     def cleaned(self) -> None:
         """Once a day, for longer than a claim is kept and a fault delays."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from ci import tools
 from ci.bench import spread
 from ci.cluster import Cluster
+from ci.cluster.api import wait_until
 from ci.suites import ROOT
 from tests.cluster.kube import Kubectl
 from tests.cluster.release import NAME, Release, local_volumes, sql_answers
@@ -56,8 +57,7 @@ def _install() -> None:
             release.install({})
             installed = time.perf_counter() - began
             host, port = release.any_node_address(), release.node_port(f"{NAME}-tidb", "sql")
-            while not sql_answers(host, port):
-                time.sleep(0.1)
+            wait_until(lambda: sql_answers(host, port), "an answer to SQL", 600, pause=0.1)
             answers = time.perf_counter() - began
             print(
                 f"helm install: back after {installed:.1f} s, SQL answers after {answers:.1f} s (goal 120 s)"

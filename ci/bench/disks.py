@@ -19,10 +19,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ci.bench import spread
 from ci.cluster import Cluster
+from ci.cluster.api import wait_until
 from hooks import kube
 from schema import crd, names
 
@@ -88,7 +90,7 @@ def _measure(cluster: Cluster, client: kube.Client, disks: int, beside: str = ""
             began = time.monotonic()
             agent = machine.start(cluster.kubeconfig)
             try:
-                _until(lambda: _published(client) == disks, machine.log)
+                _wait(lambda: _published(client) == disks, f"{disks} disks published", machine.log)
                 firsts.append(time.monotonic() - began)
                 if run == RUNS - 1:
                     print(
@@ -118,12 +120,12 @@ def _inserted(cluster: Cluster, client: kube.Client) -> None:
     ):
         both = [machine.start(cluster.kubeconfig), subprocess.Popen(control, cwd=ROOT, stderr=log)]
         try:
-            _until(lambda: len(client.list(kube.VOLUME)) == 24, machine.log)
+            _wait(partial(_pvs, client, 24), "24 PVs", machine.log)
             took = []
             for number in range(24, 24 + RUNS):
                 began = time.monotonic()
                 machine.mount(number)
-                _until(lambda n=number: len(client.list(kube.VOLUME)) == n + 1, machine.log)  # type: ignore[misc]
+                _wait(partial(_pvs, client, number + 1), f"{number + 1} PVs", machine.log)
                 took.append(time.monotonic() - began)
             print(f"disk mounted beside 24 others → its PV: {spread(took)}, {CHART}", flush=True)
         finally:
@@ -147,14 +149,14 @@ def _at_rest(
     log: Path,
 ) -> None:
     """With a scan a second, as none is asked for; the default is one in 30 s."""
-    _until(lambda: all(disk["steady"] for disk in _inventory(client)["disks"]), log)
+    _wait(lambda: all(disk["steady"] for disk in _inventory(client)["disks"]), "steady disks", log)
     time.sleep(3)
     pid = _child(agent.pid)
     again = []
     for _ in range(RUNS):
         _forget(client)
         began = time.monotonic()
-        _until(lambda: _published(client) == disks, log)
+        _wait(lambda: _published(client) == disks, f"{disks} disks published anew", log)
         again.append(time.monotonic() - began)
     print(f"  a scan of all and its writing, asked for by deleting the inventory: {spread(again)}")
     time.sleep(3)
@@ -296,9 +298,10 @@ def _rss(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _until(condition: Callable[[], bool], log: Path, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:.0f} s; the agent said: {log.read_text()}")
-        time.sleep(0.05)
+def _pvs(client: kube.Client, wanted: int) -> bool:
+    return len(client.list(kube.VOLUME)) == wanted
+
+
+def _wait(condition: Callable[[], bool], what: str, log: Path) -> None:
+    """A minute at most; then it tells what the agent said."""
+    wait_until(condition, what, 60, seen=log.read_text)

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ci.cluster import Cluster, faults
+from ci.cluster.api import wait_until
 from hooks import pd
 from hooks.failover.model import Component, Snapshot
 from hooks.failover.plan import plan
@@ -262,11 +263,7 @@ def wait_for(
     seen: Callable[[], Any] = str,
     pause: float = 0.2,
 ) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {timeout:.0f} s; seen: {seen()}")
-        time.sleep(pause)
+    wait_until(condition, what, timeout, pause=pause, seen=lambda: str(seen()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import pytest
 
 from ci.cluster import Cluster, faults
+from ci.cluster.api import wait_until
+from ci.cluster.errors import WaitTimeoutError
 from tests.cluster.evidence import gather
 from tests.cluster.kube import Kubectl
 
@@ -74,11 +75,10 @@ def wait_for() -> WaitFor:
         seen: Callable[[], Any] = lambda: "",
         pause: float = 0.1,
     ) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail(f"{what}: not within {timeout:.0f} s; seen: {seen()}", pytrace=False)
-            time.sleep(pause)
+        try:
+            wait_until(condition, what, timeout, pause=pause, seen=lambda: str(seen()))
+        except WaitTimeoutError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     return wait
 

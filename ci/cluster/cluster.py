@@ -85,6 +85,10 @@ class Cluster:
         kubectl = (tools.path("kubectl"), "--kubeconfig", self.kubeconfig)
         return run(*kubectl, *arguments, stdin=stdin, timeout=timeout)
 
+    def enter(self, name: str, *command: str | Path) -> str:
+        """Run a command inside a node, as a shell on that machine would; returns its output."""
+        return node.enter(self.memory.node(name), name, *command)
+
     @classmethod
     def up(
         cls,

@@ -87,11 +87,9 @@ def pull_disk(cluster: Cluster, name: str, slot: str) -> None:
         )
     disk.inserted = False
     cluster.memory.save()
-    _, memory = cluster.node(name)
-    if memory.init:
-        node.enter(
-            memory, name, place.folder / "pull-disk", slot, disks.device(disk), disks.by_id(disk)
-        )
+    if cluster.memory.node(name).init:
+        words = (slot, disks.device(disk), disks.by_id(disk))
+        cluster.enter(name, place.folder / "pull-disk", *words)
     disks.detach(disk)
     cluster.memory.save()
 
@@ -133,7 +131,7 @@ def insert_disk(
     if memory.init:
         minor = disks.attach(disk)
         words = (slot, disks.device(disk), str(minor), disk.fs, disks.by_id(disk))
-        node.enter(memory, name, place.folder / "insert-disk", *words)
+        cluster.enter(name, place.folder / "insert-disk", *words)
     cluster.memory.save()
 
 
@@ -150,10 +148,9 @@ def remove_slot(cluster: Cluster, name: str, slot: str) -> None:
     _, disk = _disk(cluster, name, slot)
     if disk.inserted:
         pull_disk(cluster, name, slot)
-    _, memory = cluster.node(name)
-    memory.disks.remove(disk)
+    cluster.memory.node(name).disks.remove(disk)
     cluster.memory.save()
-    node.enter(memory, name, "rmdir", f"/mnt/disks/{slot}")
+    cluster.enter(name, "rmdir", f"/mnt/disks/{slot}")
 
 
 def fail_disk(cluster: Cluster, name: str, slot: str) -> None:
@@ -162,12 +159,11 @@ def fail_disk(cluster: Cluster, name: str, slot: str) -> None:
     Healed by pulling it and inserting a disk.
     """
     _, disk = _disk(cluster, name, slot)
-    _, memory = cluster.node(name)
     if not disk.inserted or disk.fs == "none":
         raise ClusterError(
             f"slot {slot} of {name} has no mounted disk to fail (inserted: {disk.inserted}, {disk.fs})"
         )
-    node.enter(memory, name, "xfs_io", "-F", "-x", "-c", "shutdown", f"/mnt/disks/{slot}")
+    cluster.enter(name, "xfs_io", "-F", "-x", "-c", "shutdown", f"/mnt/disks/{slot}")
 
 
 def stop_api(cluster: Cluster, component: Component = "kube-apiserver") -> None:
@@ -207,9 +203,8 @@ def mend(cluster: Cluster) -> None:
 
 
 def _failed(cluster: Cluster, name: str, slot: str) -> bool:
-    _, memory = cluster.node(name)
     try:
-        node.enter(memory, name, "ls", f"/mnt/disks/{slot}")
+        cluster.enter(name, "ls", f"/mnt/disks/{slot}")
     except ClusterError:
         return True
     return False

@@ -12,20 +12,15 @@ from typing import Any
 import yaml
 
 from ci import tools
-from ci.cluster import Cluster, node
+from ci.cluster import Cluster
 from schema import names
 from tests.cluster.kube import Kubectl, Object
+from tests.cluster.release import impatient_disks
 
 CLASS = "agent-test"
 VALUES = {
     "hooks": {"image": {"tag": "dev"}},
-    "disks": {
-        "storageClassName": CLASS,
-        "minSize": "100Mi",
-        "steadyFor": "1s",
-        "rescanEvery": "2s",
-        "resources": {"cpu": "100m", "memory": "96Mi"},
-    },
+    "disks": {**impatient_disks(CLASS), "resources": {"cpu": "100m", "memory": "96Mi"}},
 }
 
 
@@ -102,10 +97,6 @@ class Agents:
         said = self.kube.exec(self.pod(name), "python3", "-c", script)
         (value,) = re.findall(r'^helm_tidb_last_success_seconds\{job="disks"\} (\S+)$', said, re.M)
         return float(value)
-
-    def on_node(self, name: str, *command: str) -> str:
-        _, memory = self.cluster.node(name)
-        return node.enter(memory, name, *command)
 
 
 def local_volume(agents: Agents, name: str, folder: str) -> Object:

@@ -24,7 +24,15 @@ from schema import names
 from tests.clients import Ledger, writing
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
-from tests.cluster.release import CHART, NAME, Release, Values, forget_volumes, merged
+from tests.cluster.release import (
+    CHART,
+    NAME,
+    Release,
+    Values,
+    forget_volumes,
+    impatient_disks,
+    merged,
+)
 
 # Never by itself: the tests run it as `kubectl create job --from=cronjob/…` does, but where they measure the
 # CronJob.
@@ -39,13 +47,7 @@ def values(storage_class: str, **failover: Any) -> dict[str, Any]:
         "tikv": {"storageClassName": storage_class},
         # Two, so that one answers whichever node is lost.
         "tidb": {"replicas": 2},
-        "disks": {
-            "enabled": True,
-            "storageClassName": storage_class,
-            "minSize": "100Mi",
-            "steadyFor": "1s",
-            "rescanEvery": "2s",
-        },
+        "disks": {"enabled": True, **impatient_disks(storage_class)},
         "failover": {
             "enabled": True,
             "schedule": NEVER,

@@ -18,7 +18,7 @@ from typing import Any
 import pymysql
 
 from ci import tools
-from ci.cluster import Cluster, ClusterError, node
+from ci.cluster import Cluster, ClusterError
 from schema.names import VOLUME_LABEL
 from tests.cluster.kube import Kubectl, Object
 
@@ -58,6 +58,16 @@ def small(storage_class: str) -> dict[str, Any]:
         "failover": {"enabled": False},
         "cleanup": {"enabled": False},
         "monitor": {"enabled": False, **monitor()},
+    }
+
+
+def impatient_disks(storage_class: str) -> dict[str, Any]:
+    """`disks` for the test cluster, whose disks are small: looked at all the time, and offered soon."""
+    return {
+        "storageClassName": storage_class,
+        "minSize": "100Mi",
+        "steadyFor": "1s",
+        "rescanEvery": "2s",
     }
 
 
@@ -235,13 +245,7 @@ def local_volumes(cluster: Cluster, namespace: str) -> Iterator[str]:
     name = f"local-{namespace}"
     for machine in cluster.nodes:
         for disk in DISKS:
-            node.enter(
-                cluster.memory.node(machine),
-                machine,
-                "mkdir",
-                "-p",
-                f"/mnt/disks/{disk}/{namespace}",
-            )
+            cluster.enter(machine, "mkdir", "-p", f"/mnt/disks/{disk}/{namespace}")
     volumes = [
         _volume(name, machine, disk, namespace) for machine in cluster.nodes for disk in DISKS
     ]
@@ -285,4 +289,4 @@ def empty_disk_under(cluster: Cluster, kube: Kubectl, claim: str) -> None:
         "matchExpressions"
     ][0]["values"]
     path = volume["spec"]["local"]["path"]
-    node.enter(cluster.memory.node(machine), machine, "find", path, "-mindepth", "1", "-delete")
+    cluster.enter(machine, "find", path, "-mindepth", "1", "-delete")

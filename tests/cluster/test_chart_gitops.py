@@ -21,6 +21,7 @@ from tests.cluster.release import (
     Release,
     forget_cluster_wide,
     forget_volumes,
+    impatient_disks,
     local_volumes,
     merged,
     sql_answers,
@@ -38,13 +39,7 @@ def everything(storage_class: str) -> dict[str, Any]:
     return {
         "pd": {"replicas": 1, "storageClassName": storage_class},
         "tikv": {"storageClassName": storage_class},
-        "disks": {
-            "enabled": True,
-            "storageClassName": storage_class,
-            "minSize": "100Mi",
-            "steadyFor": "1s",
-            "rescanEvery": "2s",
-        },
+        "disks": {"enabled": True, **impatient_disks(storage_class)},
         "failover": {"enabled": True},
         "cleanup": {"enabled": True},
     }

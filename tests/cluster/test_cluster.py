@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ci.cluster import Cluster, ClusterError, faults, node
+from ci.cluster import Cluster, ClusterError, faults
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
 
@@ -162,7 +162,7 @@ def test_stateful_set_has_local_volumes_and_names_across_nodes(
     for ordinal in range(3):
         name = node_of(kv, f"kv-{ordinal}")
         # On the disk of that node, and on nobody else's.
-        content = node.enter(cluster.memory.node(name), name, "cat", "/mnt/disks/d0/boots")
+        content = cluster.enter(name, "cat", "/mnt/disks/d0/boots")
         assert content.split() == [f"kv-{ordinal}"]
         # By its headless name, from a pod of another node.
         address = f"kv-{ordinal}.kv.{kv.namespace}.svc.cluster.local"
@@ -312,11 +312,10 @@ def test_a_node_that_comes_back_has_its_data(
     boot = kv.get("node", name)["metadata"]["uid"]
     faults.kill_node(cluster, name)
     with pytest.raises(ClusterError, match=f"node {name} is off"):
-        node.enter(cluster.memory.node(name), name, "true")
+        cluster.enter(name, "true")
     faults.start_node(cluster, name)
-    memory = cluster.memory.node(name)
     wait_for(
-        lambda: node.enter(memory, name, "cat", "/mnt/disks/d0/boots").split() == ["kv-2", "kv-2"],
+        lambda: cluster.enter(name, "cat", "/mnt/disks/d0/boots").split() == ["kv-2", "kv-2"],
         60,
         "kv-2 started a second time, on the data of the first",
     )
@@ -329,11 +328,11 @@ def test_a_forgotten_node_is_a_new_machine(
     cluster: Cluster, kube: Kubectl, wait_for: WaitFor
 ) -> None:
     _, memory = cluster.node("n4")
-    node.enter(memory, "n4", "touch", "/mnt/disks/d0/mark")
+    cluster.enter("n4", "touch", "/mnt/disks/d0/mark")
     machine = kube.get("node", "n4")["status"]["nodeInfo"]["machineID"]
     serials = {disk.serial for disk in memory.disks}
     faults.forget_node(cluster, "n4")
-    assert node.enter(memory, "n4", "ls", "/mnt/disks/d0") == ""
+    assert cluster.enter("n4", "ls", "/mnt/disks/d0") == ""
     assert serials.isdisjoint({disk.serial for disk in memory.disks})
     assert kube.get("node", "n4")["status"]["nodeInfo"]["machineID"] not in (machine, "")
     # Its images were loaded anew: a pod that never pulls starts.
@@ -344,10 +343,10 @@ def test_a_forgotten_node_is_a_new_machine(
 def test_a_cut_node_lives_but_is_unreachable(
     cluster: Cluster, kube: Kubectl, wait_for: WaitFor
 ) -> None:
-    place, memory = cluster.node("n3")
+    place, _ = cluster.node("n3")
     faults.cut_node(cluster, "n3")
     # Alive: its kubelet still answers itself. Unreachable: nobody else gets through.
-    assert "kubelet" in node.enter(memory, "n3", "ps", "-eo", "comm")
+    assert "kubelet" in cluster.enter("n3", "ps", "-eo", "comm")
     with pytest.raises(OSError, match=r"timed out|No route|unreachable"):
         socket.create_connection((place.address, 10250), timeout=2)
     wait_for(lambda: status_of(kube, "n3") == "Unknown", 40, "n3 NotReady")
@@ -373,26 +372,25 @@ def test_a_frozen_node_goes_on_where_it_stood(
 
 
 def test_a_pulled_disk_is_gone_and_comes_back_with_its_content(cluster: Cluster) -> None:
-    _, memory = cluster.node("n1")
-    node.enter(memory, "n1", "sh", "-c", "echo kept > /mnt/disks/d1/file; sync")
+    cluster.enter("n1", "sh", "-c", "echo kept > /mnt/disks/d1/file; sync")
     faults.pull_disk(cluster, "n1", "d1")
-    assert node.enter(memory, "n1", "ls", "/mnt/disks/d1") == "", "the bare folder on the root disk"
-    assert "nvme2n1" not in node.enter(memory, "n1", "ls", "/dev")
+    assert cluster.enter("n1", "ls", "/mnt/disks/d1") == "", "the bare folder on the root disk"
+    assert "nvme2n1" not in cluster.enter("n1", "ls", "/dev")
     with pytest.raises(ClusterError, match="slot d1 of n1 is empty already"):
         faults.pull_disk(cluster, "n1", "d1")
     faults.insert_disk(cluster, "n1", "d1")
-    assert node.enter(memory, "n1", "cat", "/mnt/disks/d1/file") == "kept\n"
+    assert cluster.enter("n1", "cat", "/mnt/disks/d1/file") == "kept\n"
 
 
 def test_a_pulled_disk_comes_back_while_somebody_still_holds_it(cluster: Cluster) -> None:
     """As a pod does, whose mount the kubelet keeps: the holder has errors, the disk itself is whole again."""
     _, memory = cluster.node("n1")
-    node.enter(memory, "n1", "sh", "-c", "echo kept > /mnt/disks/d1/file; sync")
+    cluster.enter("n1", "sh", "-c", "echo kept > /mnt/disks/d1/file; sync")
     assert memory.init is not None
     with Path(f"/proc/{memory.init.pid}/root/mnt/disks/d1/file").open("rb", buffering=0) as held:
         faults.pull_disk(cluster, "n1", "d1")
         faults.insert_disk(cluster, "n1", "d1")
-        assert node.enter(memory, "n1", "cat", "/mnt/disks/d1/file") == "kept\n"
+        assert cluster.enter("n1", "cat", "/mnt/disks/d1/file") == "kept\n"
         with pytest.raises(OSError, match="Input/output error"):
             held.read()
 
@@ -405,29 +403,27 @@ def test_a_new_disk_has_another_serial_and_is_empty(cluster: Cluster, fs: Any) -
     faults.insert_disk(cluster, "n1", "d1", blank=True, fs=fs)
     new = next(disk.serial for disk in memory.disks if disk.slot == "d1")
     assert new != old
-    assert new in node.enter(memory, "n1", "ls", "/dev/disk/by-id")
-    assert f" {fs} " in node.enter(memory, "n1", "grep", "/mnt/disks/d1 ", "/proc/self/mountinfo")
+    assert new in cluster.enter("n1", "ls", "/dev/disk/by-id")
+    assert f" {fs} " in cluster.enter("n1", "grep", "/mnt/disks/d1 ", "/proc/self/mountinfo")
 
 
 def test_a_raw_disk_is_there_but_not_mounted(cluster: Cluster) -> None:
-    _, memory = cluster.node("n1")
     faults.insert_disk(cluster, "n1", "d2", blank=True, fs="none")
-    assert "nvme3n1" in node.enter(memory, "n1", "ls", "/dev")
-    assert "/mnt/disks/d2" not in node.enter(memory, "n1", "cat", "/proc/self/mountinfo")
+    assert "nvme3n1" in cluster.enter("n1", "ls", "/dev")
+    assert "/mnt/disks/d2" not in cluster.enter("n1", "cat", "/proc/self/mountinfo")
     # Other tests count on two slots a node.
     faults.remove_slot(cluster, "n1", "d2")
-    assert node.enter(memory, "n1", "ls", "/mnt/disks").split() == ["d0", "d1"]
+    assert cluster.enter("n1", "ls", "/mnt/disks").split() == ["d0", "d1"]
 
 
 def test_a_failed_disk_gives_io_errors_until_it_is_replaced(cluster: Cluster) -> None:
-    _, memory = cluster.node("n2")
     faults.fail_disk(cluster, "n2", "d1")
     for command in (("ls", "/mnt/disks/d1"), ("touch", "/mnt/disks/d1/new")):
         with pytest.raises(ClusterError, match="Input/output error"):
-            node.enter(memory, "n2", *command)
+            cluster.enter("n2", *command)
     faults.pull_disk(cluster, "n2", "d1")
     faults.insert_disk(cluster, "n2", "d1")
-    node.enter(memory, "n2", "touch", "/mnt/disks/d1/new")
+    cluster.enter("n2", "touch", "/mnt/disks/d1/new")
 
 
 @pytest.mark.parametrize("component", ["kube-apiserver", "etcd"])

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from ci.cluster import Cluster, node
+from ci.cluster import Cluster
 from ci.demo import release
 from ci.demo.tools import ROOT, Shell
 from tests.cluster.conftest import WaitFor
@@ -284,9 +284,9 @@ def test_a_claim_deleted_by_hand_is_explained_its_disk_wiped_and_failover_ends_i
     (free,) = (
         v for v in told.get("tidbvolumes", "")["items"] if v["status"]["phase"] == "Available"
     )
-    _, machine = Cluster.find(told.name).node(free["status"]["node"])
+    cluster, machine = Cluster.find(told.name), free["status"]["node"]
     foreign = f"{free['status']['path']}/backup.tar"
-    node.enter(machine, free["status"]["node"], "touch", foreign)
+    cluster.enter(machine, "touch", foreign)
     told.apply(*asking("5Gi"))
 
     def disk_lines() -> str:
@@ -299,7 +299,7 @@ def test_a_claim_deleted_by_hand_is_explained_its_disk_wiped_and_failover_ends_i
     assert lines.count("in use by claim tidb/") == 6, lines
     assert re.search(r"/mnt/disks/d\d \S+: Refused: .*backup\.tar", lines), lines
     assert re.search(r"/mnt/disks/d\d \S+: \w+: .*is open in some process", lines), lines
-    node.enter(machine, free["status"]["node"], "rm", foreign)
+    cluster.enter(machine, "rm", foreign)
     wait_for(
         lambda: re.search(r": free, but \S+ too small", disk_lines()),
         60,
@@ -316,8 +316,7 @@ def test_a_claim_deleted_by_hand_is_explained_its_disk_wiped_and_failover_ends_i
     after = volume(old)
     assert after["spec"]["generation"] == before["spec"]["generation"] + 1
     assert after["status"]["lastWipe"]["cause"] == "now", after["status"]["lastWipe"]
-    _, machine = Cluster.find(told.name).node(home[0])
-    assert node.enter(machine, home[0], "find", before["status"]["path"], "-name", "open") == ""
+    assert cluster.enter(home[0], "find", before["status"]["path"], "-name", "open") == ""
 
     told.kubectl("create", "job", "now", "-n", "tidb", "--from=cronjob/demo-failover")
     wait_for(lambda: not ids("Up", "Disconnected", "Down"), 180, "failover retires the store",

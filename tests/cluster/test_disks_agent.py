@@ -143,9 +143,9 @@ def test_a_disk_that_fails_and_comes_back(agents: Agents, wait_for: WaitFor) -> 
 
 
 def test_two_folders_of_one_disk_and_a_read_only_one(agents: Agents, wait_for: WaitFor) -> None:
-    agents.on_node("n4", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/bound")
-    agents.on_node("n4", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/bound")
-    agents.on_node("n4", "mount", "-o", "remount,ro", "/mnt/disks/d1")
+    agents.cluster.enter("n4", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/bound")
+    agents.cluster.enter("n4", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/bound")
+    agents.cluster.enter("n4", "mount", "-o", "remount,ro", "/mnt/disks/d1")
     wait_for(lambda: agents.codes("n4", "bound") == ["bind-mount"], 10, "the bind mount is told")
     wait_for(lambda: agents.codes("n4") == ["dirty"], 10, "the foreign folder is told")
     wait_for(lambda: agents.codes("n4", "d1") == ["read-only"], 10, "read-only is told")
@@ -153,9 +153,9 @@ def test_two_folders_of_one_disk_and_a_read_only_one(agents: Agents, wait_for: W
     assert agents.disk("n4", "bound")["identity"] == ""
     message = agents.disk("n4", "bound")["problems"][0]["message"]
     assert message.startswith("/mnt/disks/bound is the folder /part of loop")
-    agents.on_node("n4", "umount", "/mnt/disks/bound")
-    agents.on_node("n4", "rmdir", "/mnt/disks/bound", "/mnt/disks/d0/part")
-    agents.on_node("n4", "mount", "-o", "remount,rw", "/mnt/disks/d1")
+    agents.cluster.enter("n4", "umount", "/mnt/disks/bound")
+    agents.cluster.enter("n4", "rmdir", "/mnt/disks/bound", "/mnt/disks/d0/part")
+    agents.cluster.enter("n4", "mount", "-o", "remount,rw", "/mnt/disks/d1")
 
 
 def test_an_unmounted_disks_pod_does_not_start_and_writes_nowhere_else(
@@ -172,9 +172,9 @@ def test_an_unmounted_disks_pod_does_not_start_and_writes_nowhere_else(
     uid = kube.get("pv", folder)["metadata"]["uid"]
     agents.request("n1", pvUID=uid)
     wait_for(lambda: agents.disk("n1")["marker"]["pvUID"] == uid, 10, "the volume is noted")
-    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "mine\n"
+    assert agents.cluster.enter("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "mine\n"
     kube.run("delete", "pod", "first", "--grace-period=1")
-    agents.on_node("n1", "umount", "/mnt/disks/d0")
+    agents.cluster.enter("n1", "umount", "/mnt/disks/d0")
     wait_for(lambda: agents.codes("n1") == ["not-mounted"], 10, "the unmounted disk is told")
     kube.apply(user_pod("second", "n1", "exec 9>>/data/open; echo lost > /data/file; sleep 1000"))
     wait_for(
@@ -184,13 +184,13 @@ def test_an_unmounted_disks_pod_does_not_start_and_writes_nowhere_else(
         lambda: events_of(kube, "second"),
     )
     assert kube.running("app=second") == []
-    assert agents.on_node("n1", "ls", "-A", "/mnt/disks/d0") == ""
+    assert agents.cluster.enter("n1", "ls", "-A", "/mnt/disks/d0") == ""
     device = "/dev/nvme1n1"
-    agents.on_node("n1", "mount", "-t", "xfs", device, "/mnt/disks/d0")
+    agents.cluster.enter("n1", "mount", "-t", "xfs", device, "/mnt/disks/d0")
     wait_for(
         lambda: kube.running("app=second"), 150, "the pod starts on the mounted disk", pause=0.5
     )
-    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
+    assert agents.cluster.enter("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
     _wipe_refused_while_open(agents, wait_for, folder, uid)
     kube.run("delete", "pod", "second", "--grace-period=1")
     _wiped(agents, wait_for, folder, uid)
@@ -205,13 +205,13 @@ def _wipe_refused_while_open(agents: Agents, wait_for: WaitFor, folder: str, uid
     wipe = agents.disk("n1")["wipe"]
     assert (wipe["state"], wipe["reason"]) == ("Refused", "in-use"), wipe
     assert f"open in {folder} is open in some process" in wipe["message"]
-    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
+    assert agents.cluster.enter("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
     agents.request("n1", pvUID=uid)
 
 
 def _wiped(agents: Agents, wait_for: WaitFor, folder: str, uid: str) -> None:
     """First with a foreign file on the disk, then without; the data goes, and the next generation is another folder."""
-    agents.on_node("n1", "touch", "/mnt/disks/d0/backup.tar")
+    agents.cluster.enter("n1", "touch", "/mnt/disks/d0/backup.tar")
     wait_for(lambda: "dirty" in agents.codes("n1"), 10, "the foreign file is told")
     agents.request("n1", pvUID=uid, wipe="keep")
     wait_for(
@@ -219,15 +219,15 @@ def _wiped(agents: Agents, wait_for: WaitFor, folder: str, uid: str) -> None:
         15,
         "refused for the foreign file",
     )
-    assert agents.on_node("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
-    agents.on_node("n1", "rm", "/mnt/disks/d0/backup.tar")
+    assert agents.cluster.enter("n1", "cat", f"/mnt/disks/d0/{folder}/file") == "lost\n"
+    agents.cluster.enter("n1", "rm", "/mnt/disks/d0/backup.tar")
     wait_for(
         lambda: agents.disk("n1").get("wipe", {}).get("state") == "Done",
         45,
         "the disk is cleared",
         lambda: agents.disk("n1"),
     )
-    assert agents.on_node("n1", "ls", "-A", "/mnt/disks/d0").split() == [
+    assert agents.cluster.enter("n1", "ls", "-A", "/mnt/disks/d0").split() == [
         ".helm-tidb.json",
         ".helm-tidb.spare",
     ]
@@ -371,5 +371,5 @@ def _versions(agents: Agents) -> dict[str, str]:
 
 
 def _uuid_of(agents: Agents, name: str, path: str) -> str:
-    source = agents.on_node(name, "findmnt", "-n", "-o", "SOURCE", path).strip()
-    return agents.on_node(name, "blkid", "-o", "value", "-s", "UUID", source).strip()
+    source = agents.cluster.enter(name, "findmnt", "-n", "-o", "SOURCE", path).strip()
+    return agents.cluster.enter(name, "blkid", "-o", "value", "-s", "UUID", source).strip()

@@ -86,7 +86,7 @@ def test_every_disk_is_a_volume_and_the_scan_says_so(disks: Disks, wait_for: Wai
         (pv,) = disks.pvs(volume["metadata"]["name"])
         spec = kube.get("pv", pv)["spec"]
         assert spec["local"]["path"] == f"{volume['status']['path']}/{pv}"
-        assert disks.on_node(volume["status"]["node"], "ls", "-d", spec["local"]["path"])
+        assert disks.cluster.enter(volume["status"]["node"], "ls", "-d", spec["local"]["path"])
 
 
 def test_a_stateful_set_binds_and_use_is_shown(disks: Disks, wait_for: WaitFor) -> None:
@@ -115,7 +115,9 @@ def test_a_stateful_set_binds_and_use_is_shown(disks: Disks, wait_for: WaitFor) 
         pod = kube.get("pod", f"db-{ordinal}")
         assert pod["spec"]["nodeName"] == status["node"]
         folder = f"{status['path']}/{status['pv']['name']}"
-        assert disks.on_node(status["node"], "cat", f"{folder}/who").strip() == f"db-{ordinal}"
+        assert (
+            disks.cluster.enter(status["node"], "cat", f"{folder}/who").strip() == f"db-{ordinal}"
+        )
     volumes = [volume_of(kube, f"data-db-{n}") for n in range(3)]
     gone(disks, wait_for, "db")
     cleared(disks, wait_for, *volumes)
@@ -134,7 +136,7 @@ def test_released_kept_then_cleared_by_pds_word_and_offered_again(
     # Deleting the PV by hand is no permission: the controller has seen it, and says so.
     kube.run("delete", "pv", old["name"], "--wait=false")
     wait_for(lambda: "pv-deleting" in disks.codes(volume), 30, "the deletion is shown", disks.shown)
-    assert disks.on_node(machine, "cat", f"{path}/{old['name']}/who").strip() == "word-0"
+    assert disks.cluster.enter(machine, "cat", f"{path}/{old['name']}/who").strip() == "word-0"
     entry = {"pv": old["name"], "pvUID": old["uid"], "claim": "data-word-0"}
     word = {**entry, "owner": "store 5", "state": "Tombstone"}
     kube.apply(
@@ -150,7 +152,7 @@ def test_released_kept_then_cleared_by_pds_word_and_offered_again(
     assert now["spec"]["generation"] == generation + 1
     assert now["status"]["lastWipe"]["cause"] == "finished"
     assert now["status"]["pv"]["uid"] != old["uid"]
-    assert disks.on_node(machine, "find", path, "-name", "who") == ""
+    assert disks.cluster.enter(machine, "find", path, "-name", "who") == ""
     assert disks.pvs(volume) == [names.folder_name(volume, generation + 1)]
 
 
@@ -198,15 +200,15 @@ def test_a_free_disk_pulled_is_withdrawn_and_a_new_one_is_offered_in_time(
 def test_two_folders_of_one_disk_are_not_offered(disks: Disks, wait_for: WaitFor) -> None:
     volume = disks.at("n3")["metadata"]["name"]
     try:
-        disks.on_node("n3", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/other")
-        disks.on_node("n3", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/other")
+        disks.cluster.enter("n3", "mkdir", "-p", "/mnt/disks/d0/part", "/mnt/disks/other")
+        disks.cluster.enter("n3", "mount", "--bind", "/mnt/disks/d0/part", "/mnt/disks/other")
         wait_for(partial(shown_as, disks, volume, "Refused"), 30, "refused", disks.shown)
         assert disks.pvs(volume) == []
         assert disks.at("n3", "other") == {}
         assert "part" in disks.kube.get("tidbvolume", volume)["status"]["message"]
     finally:
-        disks.on_node("n3", "umount", "/mnt/disks/other")
-        disks.on_node("n3", "rmdir", "/mnt/disks/other", "/mnt/disks/d0/part")
+        disks.cluster.enter("n3", "umount", "/mnt/disks/other")
+        disks.cluster.enter("n3", "rmdir", "/mnt/disks/other", "/mnt/disks/d0/part")
 
 
 def test_an_unmounted_disks_pod_waits_and_nothing_is_written_to_the_root_disk(
@@ -216,9 +218,9 @@ def test_an_unmounted_disks_pod_waits_and_nothing_is_written_to_the_root_disk(
     (volume,) = started(disks, wait_for, "unmounted")
     status = kube.get("tidbvolume", volume)["status"]
     machine, path = status["node"], status["path"]
-    device = disks.on_node(machine, "findmnt", "-n", "-o", "SOURCE", path).strip()
+    device = disks.cluster.enter(machine, "findmnt", "-n", "-o", "SOURCE", path).strip()
     kube.run("delete", "pod", "unmounted-0", "--grace-period=1", "--wait=true")
-    disks.on_node(machine, "umount", "-l", path)
+    disks.cluster.enter(machine, "umount", "-l", path)
     try:
         wait_for(partial(shown_as, disks, volume, "Failed"), 30, "shown as Failed", disks.shown)
         kube.run("delete", "pod", "unmounted-0", "--grace-period=1", "--wait=true")
@@ -228,9 +230,9 @@ def test_an_unmounted_disks_pod_waits_and_nothing_is_written_to_the_root_disk(
             "the kubelet says that the folder is not there",
         )
         assert kube.running("app=unmounted") == []
-        assert disks.on_node(machine, "ls", "-A", path) == ""
+        assert disks.cluster.enter(machine, "ls", "-A", path) == ""
     finally:
-        disks.on_node(machine, "mount", "-t", "xfs", device, path)
+        disks.cluster.enter(machine, "mount", "-t", "xfs", device, path)
     wait_for(partial(shown_as, disks, volume, "Bound"), 30, "back as Bound", disks.shown)
     gone(disks, wait_for, "unmounted")
     cleared(disks, wait_for, volume)
@@ -294,7 +296,7 @@ def test_an_api_server_that_goes_away(disks: Disks, wait_for: WaitFor) -> None:
     after = {v["metadata"]["name"]: disks.pvs(v["metadata"]["name"]) for v in disks.volumes()}
     assert after == before
     folder = f"{status['path']}/{status['pv']['name']}"
-    assert disks.on_node(status["node"], "cat", f"{folder}/who").strip() == "away-0"
+    assert disks.cluster.enter(status["node"], "cat", f"{folder}/who").strip() == "away-0"
     # Agents and controller hear the news again: a disk that goes now is told.
     faults.pull_disk(disks.cluster, machine, slot)
     wait_for(lambda: disks.at(machine, slot) == {}, 60, "the pulled disk is told", disks.shown)

@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ci.cluster import Cluster, node
+from ci.cluster import Cluster
 from schema import names
 from tests.cluster.conftest import WaitFor
 from tests.cluster.kube import Kubectl, Object
-from tests.cluster.release import forget_volumes
+from tests.cluster.release import forget_volumes, impatient_disks
 
 CLASS = "volumes-test"
 VALUES: dict[str, dict[str, Any]] = {
     "hooks": {"image": {"tag": "dev"}},
-    "disks": {
-        "storageClassName": CLASS,
-        "minSize": "100Mi",
-        "steadyFor": "1s",
-        "rescanEvery": "2s",
-    },
+    "disks": impatient_disks(CLASS),
 }
 
 
@@ -64,10 +59,6 @@ class Disks:
         return self.kube.run("get", "tidbvolumes", "-o", "wide") + self.kube.run(
             "logs", "deploy/d-volumes", "--tail=15"
         )
-
-    def on_node(self, machine: str, *command: str) -> str:
-        _, memory = self.cluster.node(machine)
-        return node.enter(memory, machine, *command)
 
 
 def component(obj: Object) -> str:

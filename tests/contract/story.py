@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +21,7 @@ from tests.contract.compare import Names, compare, masked, without_stats
 from tests.contract.programs import Program, World, wait_until
 
 SCALE = 6.0  # how much faster than a real cluster; a PD that does not read STANDIN_TIME_SCALE takes its real time
+NEVER = 0.01  # peers a minute: after the first one, none while a story lasts (1000 s at SCALE)
 CHECKS = ("down-peer", "extra-peer", "learner-peer", "miss-peer", "offline-peer", "pending-peer")
 # The lab's settings (README of the captures), so that the answers can be the same.
 LAB_TIKV = '[raftstore]\nmax-peer-down-duration = "10s"\n'
@@ -62,8 +63,8 @@ class Story:
         with ThreadPoolExecutor(len(names)) as pool:
             list(pool.map(lambda name: self.see(name, of=of), names))
 
-    def see_checks(self, prefix: str, until: float = 0.0) -> None:
-        self.see(*(f"{prefix}-regions-{check}" for check in CHECKS), until=until)
+    def see_checks(self, prefix: str, checks: Iterable[str] = CHECKS, until: float = 0.0) -> None:
+        self.see(*(f"{prefix}-regions-{check}" for check in checks), until=until)
 
     def _ask(self, name: str, of: str) -> list[str]:
         capture = captures.load(name)

@@ -22,7 +22,7 @@ class TiflashAndStop(Story):
         self.names = Names({1: self.world.id_of("tikv-0"), 12: self.world.id_of("tikv-1")}, {})
         self.names.ids[14] = self.world.id_of("tikv-2")
         wait_until("leaders on the store to stop", lambda: self._leaders(12) > 0)
-        self.see("stores-with-tiflash", until=5)
+        self.see("stores-with-tiflash", until=30)
         self.see("store-delete-tikv-accepted-because-of-tiflash")
         # Long enough for PD to have buried an empty store; this one keeps its regions.
         wait_until(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.contract import door
 from tests.contract.compare import Names
-from tests.contract.story import Story
+from tests.contract.story import NEVER, Story
 
 
 class ThreeStores(Story):
@@ -41,17 +41,18 @@ class ThreeStores(Story):
     def one_lost(self) -> None:
         """tikv-2 (5 in the captures) is lost; a TiKV with an empty disk comes up at its address and is refused."""
         lost = self.names.ids[5]
-        tikv = self.world.tikvs["tikv-2"]
-        tikv.kill()
+        self.post_config(schedule__max_store_down_time="1h")  # not Down while we look
+        self.world.tikvs["tikv-2"].kill()
         self.world.wait_for_state(lost, "Disconnected")
         self.see(
             "three-stores-one-disconnected",
             "store-delete-refused-disconnected-3-of-3",
             "store-delete-healthy-refused-one-lost-3-of-3",
         )
+        self.post_config(schedule__max_store_down_time="1m")
         self.world.wait_for_state(lost, "Down")
         self.see("three-stores-one-down", "store-delete-refused-down-3-of-3")
-        self.see_checks("three-stores-one-down", until=2)
+        self.see_checks("three-stores-one-down", until=30)
 
     def destroyed(self) -> None:
         self.see(
@@ -89,14 +90,14 @@ class ThreeStores(Story):
         if door.is_open():
             self.see("stores-new-id-just-registered")
         self.see("stores-limit-post-15")
+        self.pace(NEVER)  # one peer comes, and the new store is filling for as long as we look
         self.world.start_tikv("tikv-2")
         self.wait_regions(new, lambda count: count >= 1)
-        self.see("stores-new-id-after-force", until=2)
+        self.see("stores-new-id-after-force", until=30)
         self.put_store("grpc-put-store-old-id-address-taken", old, "tikv-2")
-        self.wait_regions(new, lambda count: count >= 2)
-        self.see("stores-new-id-filling", until=2)
-        self.see("stores-progress-destroyed-filling", until=3)
-        self.see_checks("filling", until=5)
+        self.see("stores-new-id-filling", until=30)
+        self.see("stores-progress-destroyed-filling", until=30)
+        self.see_checks("filling", until=30)
         self.pace(2000)
         self.world.wait_for_state(old, "Tombstone")
         self.world.wait_until_whole()
@@ -105,13 +106,14 @@ class ThreeStores(Story):
 
     def two_lost(self) -> None:
         """tikv-1 (4) is lost and forced out with ?force=false, then tikv-0 (1) is lost: no majority is left."""
+        self.post_config(schedule__max_store_down_time="1h")  # not Down while we look
         for captured, tikv in ((4, "tikv-1"), (1, "tikv-0")):
             self.world.tikvs[tikv].kill()
             self.world.wait_for_state(self.names.ids[captured], "Disconnected")
             if captured == 4:
                 self.see("store-delete-force-equals-false", "store-after-force-equals-false")
         self.see("stores-two-of-three-lost")
-        self.see_checks("two-of-three-lost", until=2)
+        self.see_checks("two-of-three-lost", until=30)
         self.see(
             "store-delete-two-of-three-lost",
             "store-delete-force-two-of-three-lost",

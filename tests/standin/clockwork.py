@@ -21,17 +21,24 @@ SILENT_AFTER = 30.0
 
 
 class Pace:
-    """The store limit: peers a minute that a store may receive, as a bucket that never holds more than one spare."""
+    """The store limit: seconds a peer that a store receives, as a bucket that never holds more than one spare.
+
+    A changed limit is a new bucket, as PD's StoreLimit.Reset makes one: nobody waits by the old rate.
+    """
 
     def __init__(self) -> None:
-        self._next: dict[int, float] = {}
+        self._next: dict[int, tuple[float, float]] = {}
 
-    def ready(self, store_id: int) -> bool:
-        return time.monotonic() >= self._next.get(store_id, 0.0)
+    def ready(self, store_id: int, seconds_a_peer: float) -> bool:
+        return time.monotonic() >= self._due(store_id, seconds_a_peer)
 
     def spend(self, store_id: int, seconds_a_peer: float) -> None:
-        now = time.monotonic()
-        self._next[store_id] = max(now, self._next.get(store_id, 0.0)) + seconds_a_peer
+        due = max(time.monotonic(), self._due(store_id, seconds_a_peer)) + seconds_a_peer
+        self._next[store_id] = due, seconds_a_peer
+
+    def _due(self, store_id: int, seconds_a_peer: float) -> float:
+        due, paced = self._next.get(store_id, (0.0, seconds_a_peer))
+        return due if paced == seconds_a_peer else 0.0
 
 
 class Clockwork:
@@ -69,8 +76,7 @@ class Clockwork:
             await cluster.check_stores()
         for operator in regions.plan(self._world()):
             if operator.add is not None:
-                rate = cluster.limits.get(operator.add, {}).get("add-peer", 15.0)
-                self._pace.spend(operator.add, cluster.clock.wait(60.0 / max(rate, 0.001)))
+                self._pace.spend(operator.add, self._seconds_a_peer(operator.add))
             self.mover.begin(operator)
 
     async def _report(self) -> None:
@@ -108,9 +114,11 @@ class Clockwork:
         config = cluster.config
         busy_on = [op.add for op in self.mover.busy.values()]
         room = {
-            s: regions.IN_FLIGHT_PER_STORE if self._pace.ready(s) else 0 for s in cluster.stores
+            s: regions.IN_FLIGHT_PER_STORE if self._pace.ready(s, self._seconds_a_peer(s)) else 0
+            for s in cluster.stores
         }
-        paused = [s for s in cluster.stores if self._slow(s)]
+        # Slower than a turn: then it gets one peer at a time.
+        paused = [s for s in cluster.stores if self._seconds_a_peer(s) > TURN]
         room |= {s: min(room[s], busy_on.count(s) + 1) for s in paused}
         return regions.World(
             regions=cluster.regions,
@@ -125,10 +133,9 @@ class Clockwork:
             region_limit=config.number("schedule.region-schedule-limit"),
         )
 
-    def _slow(self, store_id: int) -> bool:
-        """Whether the store's pace is slower than a turn: then it gets one peer at a time."""
+    def _seconds_a_peer(self, store_id: int) -> float:
         rate = self._cluster.limits.get(store_id, {}).get("add-peer", 15.0)
-        return self._cluster.clock.wait(60.0 / max(rate, 0.001)) > TURN
+        return self._cluster.clock.wait(60.0 / max(rate, 0.001))
 
 
 def _some(store_id: int | None) -> list[int]:

@@ -21,6 +21,7 @@ from hooks.cleanup.observe import LOST_SINCE, Observer
 from hooks.engine import Exit
 from schema import names
 from tests.faults import stage as world
+from tests.faults.crashes import pairs
 from tests.faults.faulty import Fault
 from tests.faults.small_pd import CLUSTER, PdFault
 from tests.faults.stage import NAMES, Stage
@@ -188,6 +189,15 @@ def test_every_pd_call_broken(fault: PdFault) -> None:
         if call.startswith("DELETE") or fault in PD_OF_A_READ:
             stage = played(told={number: fault})
             compare(stage, whole, f"{fault.value} at PD call {number}: {call}")
+
+
+def test_every_pair_of_crashes() -> None:
+    """Crashed at any write, and the run that follows at any of its own."""
+    whole, twice = played(), 0
+    for what, stage in pairs(played, whole):
+        twice += len(stage.crashed) == 2
+        compare(stage, whole, what)
+    assert twice > 100
 
 
 def test_a_pd_that_is_silent_for_days_costs_no_claim_and_no_tombstone() -> None:

@@ -9,20 +9,17 @@ retired, one claim and one pod deleted, no more.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from hooks.engine import Exit, Outcome
 from hooks.failover.actions import Step
-from hooks.kube.wire import Request
+from tests.faults.crashes import SOAK, pairs
 from tests.faults.faulty import Fault
 from tests.faults.small_pd import PdFault
 from tests.faults.stage import Stage
-
-SOAK = os.environ.get("HELM_TIDB_SOAK") == "1"
 
 # --- Undisturbed ----------------------------------------------------------------------------------
 
@@ -131,72 +128,19 @@ def test_every_pd_call_broken(undisturbed: Stage, fault: PdFault) -> None:
             compare(stage, undisturbed, f"{fault.value} at PD call {number}: {call}")
 
 
-@dataclass(frozen=True)
-class Crash:
-    """Before or after one call to the API server, or to PD."""
-
-    of_pd: bool
-    call: int
-    after: bool
-
-    def __str__(self) -> str:
-        return f"crash {'after' if self.after else 'before'} {'PD ' if self.of_pd else ''}call {self.call}"
-
-
-def crashes(stage: Stage, since: tuple[int, int]) -> list[Crash]:
-    """Before and after every write since so many calls (a crash before a read is one after the write before it).
-    Events, the plan and the Lease decide nothing: only the long version crashes there.
-    """
-    calls = enumerate(stage.api.calls)
-    api = [i for i, c in calls if i >= since[0] and c.write and (SOAK or decides(c))]
-    told = [i for i, c in enumerate(stage.pd.calls) if i >= since[1] and c.startswith("DELETE")]
-    return [
-        Crash(of_pd, i, after)
-        for of_pd, some in ((False, api), (True, told))
-        for i in some
-        for after in (False, True)
-    ]
-
-
-def decides(call: Request) -> bool:
-    return not any(word in call.path for word in ("/events", "/leases", "/basic-plan-failover"))
-
-
-def crashing(lost: str, *points: Crash) -> Stage:
-    api = {Fault.CRASH_BEFORE: False, Fault.CRASH_AFTER: True}
-    told = {PdFault.CRASH_BEFORE: False, PdFault.CRASH_AFTER: True}
-    return played(
-        lost,
-        api={
-            p.call: f
-            for p in points
-            for f, after in api.items()
-            if (p.of_pd, p.after) == (False, after)
-        },
-        told={
-            p.call: f
-            for p in points
-            for f, after in told.items()
-            if (p.of_pd, p.after) == (True, after)
-        },
-    )
-
-
 def test_every_pair_of_crashes(undisturbed: Stage) -> None:
     """Crashed at any write, and the run that follows at any of its own. Of both losses at once every 20th pair,
     but in the long version.
     """
-    lost, seen = undisturbed.lost, 0
-    for first in crashes(undisturbed, calls_before_the_loss(lost)):
-        once = crashing(lost, first)
-        compare(once, undisturbed, str(first))
-        for second in crashes(once, once.crashed[0]):
-            seen += 1
-            if SOAK or lost != "store and member" or seen % 20 == 0:
-                twice = crashing(lost, first, second)
-                assert len(twice.crashed) == 2
-                compare(twice, undisturbed, f"{first}, then {second}")
-    assert seen > 100
+    lost = undisturbed.lost
+    every = 20 if lost == "store and member" and not SOAK else 1
+    twice = 0
+    for what, stage in pairs(
+        partial(played, lost), undisturbed, calls_before_the_loss(lost), every
+    ):
+        twice += len(stage.crashed) == 2
+        compare(stage, undisturbed, what)
+    assert twice > 100 / every
 
 
 def calls_before_the_loss(lost: str) -> tuple[int, int]:

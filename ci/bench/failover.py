@@ -27,7 +27,7 @@ from hooks import pd
 from hooks.failover.model import Component, Snapshot
 from hooks.failover.plan import plan
 from hooks.kube.wire import Request, Response
-from tests.cluster.database import AFTER, Database, deployed
+from tests.cluster.database import Database, deployed
 from tests.cluster.release import NAME
 from tests.faults import stage
 from tests.model.scene import LOST, POLICY, scene, see, see_more_stores
@@ -189,21 +189,31 @@ def served(world: stage.Stage) -> Iterator[tuple[str, list[float]]]:
 
 
 # The tests' own limits (50m) are far below what the start of an interpreter takes: the stand-ins' would be measured.
-CPU = {"resources": {"cpu": "500m"}}
-ROOMY = {"pd": CPU, "tikv": CPU, "boot": CPU, "hooks": CPU}
+# A job gets less: on a node of 2 cores there must be room for it beside a member and the store that is to come.
+CPU, JOB = {"resources": {"cpu": "500m"}}, {"resources": {"cpu": "400m"}}
+# As by default a member is given up long before a store, and the runs before leave their reading of PD.
+AFTER = 60.0
+VALUES = {
+    "pd": CPU,
+    "tikv": CPU,
+    "boot": CPU,
+    "hooks": JOB,
+    "failover": {"tikv": {"after": f"{AFTER:.0f}s"}},
+}
 
 
 def on_the_cluster() -> None:
     """`AFTER` counts from when the Node is NotReady; PD has heard nothing for longer by then."""
     print(
-        f"on the test cluster of 4 nodes, with {CPU['resources']['cpu']} of CPU for PD, TiKV and the job"
+        f"on the test cluster of 4 nodes, with {CPU['resources']['cpu']} of CPU for PD and TiKV, "
+        f"{JOB['resources']['cpu']} for the job"
     )
     cluster = Cluster.up(f"bench-{os.getpid()}", nodes=4, disks_a_node=2,
                          images=("busybox", "hooks", "standin"))  # fmt: skip
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            deployed(cluster, Path(folder), "bench-failover", ROOMY) as database,
+            deployed(cluster, Path(folder), "bench-failover", VALUES) as database,
         ):
             database.wait_for = wait_for
             for by_hand in (True, False):
@@ -224,7 +234,7 @@ def one_loss(database: Database, *, by_hand: bool) -> None:
     wait_for(lambda: not database.ready(lost), 60, "NotReady", database.seen)
     not_ready = time.monotonic()
     if by_hand:
-        # As the CronJob has done each minute until somebody runs it by hand: it leaves its first reading of PD.
+        # As the CronJob has done each minute until somebody runs it by hand.
         database.run_failover()
     else:
         database.release.upgrade({"failover": {"schedule": "* * * * *"}})

@@ -6,8 +6,10 @@ cluster are read (what is free on a node depends on them), in pages that are pru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hooks import kube
@@ -52,7 +54,7 @@ _WORTH = {
 
 @dataclass
 class Observer:
-    """`whole` false: only what `status` and `disks` show; nothing of other namespaces, no logs.
+    """`whole` false: only what `status` shows; nothing of other releases, of nodes or volumes, no logs.
 
     first: the release need not be there yet, and PD is not asked (preflight).
     """
@@ -65,13 +67,17 @@ class Observer:
 
     def observe(self, release: str) -> Snapshot:
         """Raises KubeError when the API server can't be reached, ReleaseError when there is no such release."""
+        with _growing():
+            return self._observe(release)
+
+    def _observe(self, release: str) -> Snapshot:
         # The first read tells whether there is anybody to ask at all, and which release is meant.
         sets = self._list(kube.STATEFUL_SET, self.namespace)
         if not self.first:
             release = self._choose(release, sets)
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(self._ask_pd, release) if not self.first else None
-            found = {"StatefulSet": sets, **self._objects()}
+            found = {"StatefulSet": sets, **self._objects(release)}
             answers, said = asked.result() if asked is not None else ({}, "")
         taken = self.client.clocks().earlier
         logs = self._logs(found["Pod"], release) if self.whole and not self.first else {}
@@ -96,17 +102,12 @@ class Observer:
             "listed (see above); name it with -l RELEASE"
         )
 
-    def _objects(self) -> dict[str, Sequence[Obj]]:
+    def _objects(self, release: str) -> dict[str, Sequence[Obj]]:
         """All but the StatefulSets."""
         here = self.namespace
-        wanted: list[tuple[Kind, str]] = [
-            (kube.CLAIM, here),
-            (kube.NODE, ""),
-            (kube.VOLUME, ""),
-            (kube.STORAGE_CLASS, ""),
-            (kube.TIDB_VOLUME, ""),
-        ]
+        wanted: list[tuple[Kind, str]] = [(kube.CLAIM, here), (kube.TIDB_VOLUME, "")]
         if self.whole:
+            wanted += [(kube.NODE, ""), (kube.VOLUME, ""), (kube.STORAGE_CLASS, "")]
             wanted += [(QUOTA, here), (kube.NAMESPACE, "")]
         if not self.first:
             wanted += [(kind, here) for kind in (kube.JOB, kube.CONFIG_MAP, kube.LEASE)]
@@ -116,7 +117,7 @@ class Observer:
                 for kind in (kube.DAEMON_SET, kube.DEPLOYMENT, kube.CRON_JOB, kube.EVENT)
             ]
         with ThreadPoolExecutor(_THREADS) as pool:
-            pods = pool.submit(self._pods)
+            pods = pool.submit(self._pods, release)
             lists = pool.map(lambda one: self._list(*one), wanted)
             found: dict[str, Sequence[Obj]] = {
                 kind.kind: items for (kind, _), items in zip(wanted, lists, strict=True)
@@ -125,18 +126,18 @@ class Observer:
         found["ConfigMap"] = [one for one in found.get("ConfigMap", ()) if _is_contract(one)]
         return found
 
-    def _pods(self) -> list[Obj]:
+    def _pods(self, release: str) -> list[Obj]:
         if not self.whole:
-            return self._list(kube.POD, self.namespace)
+            return self._list(kube.POD, self.namespace, f"app.kubernetes.io/instance={release}")
         try:
             return self._read(kube.POD, "")
         except kube.ForbiddenError as error:
             self._gap(kube.POD, "", error)
             return self._list(kube.POD, self.namespace)
 
-    def _list(self, kind: Kind, namespace: str) -> list[Obj]:
+    def _list(self, kind: Kind, namespace: str, labels: str = "") -> list[Obj]:
         try:
-            return self._read(kind, namespace)
+            return self._read(kind, namespace, labels)
         except kube.ForbiddenError as error:
             self._gap(kind, namespace, error)
         except kube.NotFoundError as error:
@@ -144,11 +145,11 @@ class Observer:
             self._gap(kind, namespace, error)
         return []
 
-    def _read(self, kind: Kind, namespace: str) -> list[Obj]:
+    def _read(self, kind: Kind, namespace: str, labels: str = "") -> list[Obj]:
         guests = kind is kube.POD and not namespace
         return [
             prune(one, guest=guests and kube.namespace(one) != self.namespace)
-            for page in self.client.pages(kind, namespace)
+            for page in self.client.pages(kind, namespace, labels=labels)
             for one in page.items
         ]
 
@@ -229,6 +230,20 @@ class Observer:
         except kube.KubeError:
             return []  # the container, or its node, is gone meanwhile
         return [redact(line) for line in body.decode(errors="replace").splitlines() if line.strip()]
+
+
+@contextmanager
+def _growing() -> Iterator[None]:
+    """While millions of values come that are kept, have no cycles and only grow, the cyclic collector would go
+    through all of them again and again: 40 % of the CPU of `status` on 3,000 pods. Afterwards it passes them over.
+    """
+    gc.unfreeze()  # what the look before kept
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _said(asked: Future[object]) -> str:

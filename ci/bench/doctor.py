@@ -134,7 +134,8 @@ def _furnish(client: kube.Client, api: Api) -> None:
     wait_until(
         lambda: len(client.list(kube.POD, "db", fields="status.phase=Running")) >= PODS - PENDING,
         "KWOK runs the pods",
-        120,
+        240,
+        pause=5.0,  # each look costs as much as what is measured
     )
 
 

@@ -308,8 +308,10 @@ def test_an_api_server_that_goes_away(disks: Disks, wait_for: WaitFor) -> None:
 
 def test_a_node_that_dies_and_comes_back(disks: Disks, wait_for: WaitFor) -> None:
     kube = disks.kube
-    # Not the controller's own: who replaces a pod of a deleted Node is Kubernetes, and that takes it a minute.
-    used = {pod["spec"]["nodeName"] for pod in kube.running("app.kubernetes.io/component=volumes")}
+    # Not the controller's own: who replaces a pod of a deleted Node is Kubernetes, and that takes it a minute. Not only
+    # where it is Ready: a while after an API server that was away, Kubernetes may call a pod that runs not Ready.
+    pods = kube.all("pods", "-l", "app.kubernetes.io/component=volumes")
+    used = {pod["spec"]["nodeName"] for pod in pods}
     machine = next(name for name in disks.cluster.nodes if name not in used)
     volume = disks.at(machine)["metadata"]["name"]
     faults.kill_node(disks.cluster, machine)

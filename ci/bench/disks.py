@@ -304,4 +304,4 @@ def _pvs(client: kube.Client, wanted: int) -> bool:
 
 def _wait(condition: Callable[[], bool], what: str, log: Path) -> None:
     """A minute at most; then it tells what the agent said."""
-    wait_until(condition, what, 60, seen=log.read_text)
+    wait_until(condition, what, 60, pause=0.05, seen=log.read_text)

@@ -101,18 +101,23 @@ def wait_until(
     what: str,
     seconds: float,
     *,
-    pause: float = 0.05,
+    pause: float | None = None,
     seen: Callable[[], str] = lambda: "",
 ) -> None:
-    """Wait for a condition; raises WaitTimeoutError with what was waited for and what was `seen` at the end."""
-    deadline = time.monotonic() + seconds
+    """Wait for a condition; raises WaitTimeoutError with what was waited for and what was `seen` at the end.
+
+    Between two looks `pause` seconds pass, by default the tenth of what was waited so far: a look may be a process of
+    kubectl's, and a lane of tests that looks all the time takes half a core from what it waits for.
+    """
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             last = seen()
             raise WaitTimeoutError(
                 f"{what}: not within {seconds:.0f} s" + (f"; seen: {last}" if last else "")
             )
-        time.sleep(pause)
+        time.sleep(min(max(waited / 10, 0.05), 1.0) if pause is None else pause)
 
 
 def http_ok(url: str) -> bool:

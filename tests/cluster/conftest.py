@@ -73,7 +73,7 @@ def wait_for() -> WaitFor:
         timeout: float,
         what: str,
         seen: Callable[[], Any] = lambda: "",
-        pause: float = 0.1,
+        pause: float | None = None,
     ) -> None:
         try:
             wait_until(condition, what, timeout, pause=pause, seen=lambda: str(seen()))

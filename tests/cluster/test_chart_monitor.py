@@ -90,11 +90,18 @@ def test_the_monitor(release: Release, wait_for: WaitFor) -> None:
     said = release.upgrade(merged(VALUES, kept))
     assert "goes with its pod" not in said
     claim = f"{NAME}-prometheus"
+
+    def on_its_claim() -> bool:
+        """The one that answers is no longer the one before, whose targets are up too until it goes."""
+        return [
+            volume["persistentVolumeClaim"]["claimName"]
+            for pod in release.pods("prometheus")
+            for volume in pod["spec"]["volumes"]
+            if "persistentVolumeClaim" in volume
+        ] == [claim]
+
     wait_for(
-        lambda: (
-            release.kube.get("pvc", claim)["status"].get("phase") == "Bound"
-            and targets(release) == everyone
-        ),
+        lambda: on_its_claim() and targets(release) == everyone,
         120,
         "Prometheus on its claim",
         release.seen,

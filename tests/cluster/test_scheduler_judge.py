@@ -57,15 +57,14 @@ def test_reasons_add_up_to_the_schedulers_own(
     chosen = dict(list(expected.items())[:CASES])
     create(client, [pod for pod in pods if kube.name(pod) in chosen])
 
-    def said() -> dict[str, str]:
-        return {
-            kube.name(pod): message
-            for pod in client.list(kube.POD, SPACE, labels="case=true")
-            if (message := _message(pod))
-        }
+    def unheard() -> list[Obj]:
+        return [p for p in client.list(kube.POD, SPACE, labels="case=true") if not _message(p)]
 
-    wait_for(lambda: len(said()) >= CASES, 60, "a verdict on every pod", lambda: len(said()), 2.0)
-    heard = said()
+    # The scheduler writes 50 times a second at most, and two things a pod.
+    wait_for(lambda: not unheard(), 180, "a verdict on every pod", unheard, 2.0)
+    heard = {
+        kube.name(pod): _message(pod) for pod in client.list(kube.POD, SPACE, labels="case=true")
+    }
     # Judged again from the pods as the API server keeps them, with its defaults, in the world as it is now.
     world = _world(client)
     now = {
@@ -122,7 +121,11 @@ def test_a_pod_goes_to_a_node_that_doctor_says_fits(client: kube.Client, wait_fo
 
 
 def _message(pod: Obj) -> str:
-    """The scheduler's first sentence, "" before it has spoken; what follows is about preemption and device claims."""
+    """The scheduler's first sentence, or where the pod goes; "" before either. What follows is about preemption and
+    device claims.
+    """
+    if node := pod["spec"].get("nodeName"):
+        return f"goes to {node}"
     for one in (pod.get("status") or {}).get("conditions") or ():
         if one["type"] == "PodScheduled" and one["status"] == "False" and one.get("message"):
             return str(one["message"]).partition(". ")[0].removesuffix(".") + "."

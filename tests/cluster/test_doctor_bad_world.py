@@ -55,9 +55,10 @@ def test_without_rights_it_says_which_are_missing_and_prints_the_role(
     assert "shop-tidb-0" in said.out
     assert f"note: may not list pods in namespace {kube.namespace}: " in said.err
     assert (
-        "note: may not list nodes in the whole cluster: no reason can be given node by node"
+        "note: may not list tidbvolumes.helm-tidb.io in the whole cluster: the disks can't be listed"
         in said.err
     )
+    assert "list nodes" not in said.err  # which it does not show
     assert (
         f"note: may not get services/proxy in namespace {kube.namespace}: what PD says is not known"
         in said.err

@@ -158,7 +158,8 @@ class Database:
         self._runs += 1
         name = f"run-{self._runs}-{int(time.time())}"
         self.start_job(name, job, *more)
-        self.wait_for(lambda: self.ended(name), 120, f"Job {name} ended", self.seen)
+        # It waits for a Lease that a dead run holds, watches PD for 15 s, and then for what it was told with --wait.
+        self.wait_for(lambda: self.ended(name), 300, f"Job {name} ended", self.seen)
         return self.log(name)
 
     def start_job(self, name: str, job: str, *more: str) -> None:
@@ -193,7 +194,7 @@ class Database:
         except ClusterError:
             return ""
 
-    def heal(self, within: float = 180) -> list[str]:
+    def heal(self, within: float = 400) -> list[str]:
         """Once the damage shows, run failover again and again until all is well; the logs of the runs."""
         logs: list[str] = []
         self.wait_for(lambda: not self.well(), 60, "the damage to show", self.seen)

@@ -50,8 +50,8 @@ CLUSTER_TOOLS = (
     *("etcd", "kubectl", "containerd", "runc", "cni", "coredns", "kwok"),
     *("helm4", "helm3", "kustomize", "argocd", "flux"),
 )
-# Releases of the whole chart: as long as all other tests on a real cluster together, so in a lane of their own.
-PRODUCT = ("chart_boot", "chart_gitops", "chart_lifecycle", "chart_monitor", "failover_nodes")
+# The longest: they take as much time as all other tests on a real cluster together, so they have a lane of their own.
+PRODUCT = ("chart_gitops", "chart_lifecycle", "failover_nodes")
 CLUSTER = tuple(
     path.stem.removeprefix("test_")
     for path in sorted((ROOT / "tests" / "cluster").glob("test_*.py"))

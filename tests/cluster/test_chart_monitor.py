@@ -48,8 +48,7 @@ def oldest(release: Release) -> float | None:
 
 def replace_pod(release: Release, wait_for: WaitFor) -> tuple[float, float]:
     """Kill Prometheus' pod, and wait until another one has samples: the oldest before and after."""
-    before = oldest(release)
-    assert before is not None
+    before = first_sample(release, wait_for)
     (pod,) = release.pods("prometheus")
     release.kube.run("delete", "pod", pod["metadata"]["name"])
     wait_for(
@@ -60,10 +59,15 @@ def replace_pod(release: Release, wait_for: WaitFor) -> tuple[float, float]:
         "another Prometheus Ready",
         release.seen,
     )
+    return before, first_sample(release, wait_for)
+
+
+def first_sample(release: Release, wait_for: WaitFor) -> float:
+    """`oldest`, once there is one: a query sees what was scraped before the last full second."""
     wait_for(lambda: oldest(release) is not None, 30, "a first sample")
-    after = oldest(release)
-    assert after is not None
-    return before, after
+    found = oldest(release)
+    assert found is not None
+    return found
 
 
 def test_the_monitor(release: Release, wait_for: WaitFor) -> None:

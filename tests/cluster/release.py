@@ -256,11 +256,14 @@ def local_volumes(cluster: Cluster, namespace: str) -> Iterator[str]:
         "provisioner": "kubernetes.io/no-provisioner",
         "volumeBindingMode": "WaitForFirstConsumer",
     }
+    volume_names = [volume["metadata"]["name"] for volume in volumes]
     Kubectl(cluster, namespace).apply(storage_class, *volumes)
     try:
+        # Neither the scheduler nor the preflight takes one that Kubernetes has not called Available.
+        phase = "--for=jsonpath={.status.phase}=Available"
+        cluster.kubectl("wait", phase, "--timeout=60s", "pv", *volume_names, timeout=90)
         yield name
     finally:
-        volume_names = [volume["metadata"]["name"] for volume in volumes]
         cluster.kubectl("delete", "--wait=false", "--ignore-not-found", "pv", *volume_names)
         cluster.kubectl("delete", "--ignore-not-found", "storageclass", name)
 

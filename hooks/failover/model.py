@@ -153,7 +153,8 @@ class Reading:
 
 @dataclass(frozen=True)
 class Regions:
-    """What PD's down-, miss- and pending-peer lists say about losing one store for good.
+    """What PD's lists say about losing one store for good: of down, missing and pending peers, and of those on stores
+    that were destroyed.
 
     `endangered` regions would keep no majority of healthy voters without `store`; `examples` are some of their ids.
     """

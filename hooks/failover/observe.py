@@ -272,8 +272,16 @@ class Observer:
         store = store_in_question(view, seen.entries)
         if store is None:
             return view
-        listed = itertools.chain.from_iterable(self.pd.regions(check) for check in REGION_CHECKS)
-        return dataclasses.replace(view, regions=regions_without(store.id, listed))
+        gone = {one.id for one in view.stores if one.retired}
+        # No check lists a peer on a destroyed store before its region has missed it for ten minutes.
+        leaving = [
+            s.id for s in view.stores if s.physically_destroyed and s.state is pd.StoreState.OFFLINE
+        ]
+        listed = itertools.chain(
+            *(self.pd.regions(check) for check in REGION_CHECKS),
+            *(self.pd.regions_of(one) for one in leaving if one != store.id),
+        )
+        return dataclasses.replace(view, regions=regions_without(store.id, gone, listed))
 
     # --- Two looks --------------------------------------------------------------------------------
 

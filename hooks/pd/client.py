@@ -172,7 +172,17 @@ class Pd:
         are Up and heartbeating. The end is checked: a cut answer raises PdAnswerError or PdUnreachableError
         during the iteration.
         """
-        path = f"{V1}/regions/check/{check}"
+        yield from self._listed(f"{V1}/regions/check/{check}")
+
+    def regions_of(self, store_id: int) -> Iterator[model.Region]:
+        """GET /regions/store/{id}: every region with a peer there, as PD knows it; streamed as `regions` is.
+
+        The checks pass over a peer on a store that was destroyed until its region's leader has missed it for
+        max-peer-down-duration (10 min).
+        """
+        yield from self._listed(f"{V1}/regions/store/{store_id}")
+
+    def _listed(self, path: str) -> Iterator[model.Region]:
         url, response = self._asking.open(path)
         try:
             yield from _regions(response.chunks)

@@ -104,7 +104,7 @@ class SmallPd:
             answers["scheduler-config/evict-leader-scheduler/list"] = {"store-id-ranges": ranges}
         if word in answers:
             return 200, answers[word]
-        if word.startswith("regions/check/"):
+        if word.startswith(("regions/check/", "regions/store/")):
             dead = [
                 i for i, s in self.stores.items() if not s["alive"] and s["kind"] != "tombstone"
             ]
@@ -117,7 +117,9 @@ class SmallPd:
                 ],
                 "down_peers": [{"peer": {"store_id": i}, "down_seconds": 99} for i in dead],
             }
-            listed = [region] if dead and word.endswith("down-peer") else []
+            on = [str(i) for i, s in self.stores.items() if s["peer"]]
+            missed = dead and word.endswith("down-peer")
+            listed = [region] if missed or word.removeprefix("regions/store/") in on else []
             return 200, {"count": len(listed), "regions": listed}
         return 404, "not found"
 

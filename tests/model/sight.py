@@ -192,8 +192,11 @@ def reading(world: World) -> Reading | None:
 
 
 def with_regions(view: PdView, world: World, store: StoreId) -> PdView:
-    """As PD's lists would say it of the one region set: its voters that are silent count as down."""
-    silent = world.peers - (beating(world) & intact(world))
+    """As PD's lists would say it of the one region set: a voter counts as down once its region has missed it for long,
+    and one on a destroyed store because the regions of each are asked for.
+    """
+    missed = {s.id for s in world.stores if s.beat == "long"} - (beating(world) & intact(world))
+    silent = world.peers & (missed | given_up(world))
     left = world.peers - silent - {store}
     endangered = len(left) < majority(len(world.peers)) and bool(silent)
     listed = 1 if silent else 0
@@ -201,6 +204,10 @@ def with_regions(view: PdView, world: World, store: StoreId) -> PdView:
         store_number(store), listed, 1 if endangered else 0, (2,) if endangered else ()
     )
     return PdView(**{**view.__dict__, "regions": regions})
+
+
+def given_up(world: World) -> set[StoreId]:
+    return {s.id for s in world.stores if s.kind == "destroyed"}
 
 
 def known(world: World) -> set[str]:

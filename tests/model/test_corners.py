@@ -197,12 +197,18 @@ def region(
     ],
 )
 def test_what_a_region_can_spare(some: pd.Region, expected: bool) -> None:
-    assert survives(some, 5) is expected
+    assert survives(some, {5}) is expected
 
 
 def test_regions_are_counted_once_though_two_lists_have_them() -> None:
     whole, hurt = region(1, (1, 4, 5), (5,)), region(2, (1, 4, 5), (4, 5))
-    assert regions_without(5, [whole, hurt, whole, hurt]) == Regions(5, 2, 1, (2,))
+    assert regions_without(5, set(), [whole, hurt, whole, hurt]) == Regions(5, 2, 1, (2,))
+
+
+def test_a_peer_on_a_store_that_was_given_up_is_no_copy_though_no_check_lists_it() -> None:
+    assert regions_without(5, {4}, [region(1, (1, 4, 5)), region(2, (1, 4, 6))]) == Regions(
+        5, 2, 1, (1,)
+    )
 
 
 def test_what_is_deleting_and_never_had_an_owner_goes_on() -> None:

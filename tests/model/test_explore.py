@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from hooks.failover import gates
+from tests.model import sight
 from tests.model.deeds import Deed, perform, swear
 from tests.model.explore import Endings, Explored, explore
 from tests.model.quick import SOAK
@@ -91,6 +92,14 @@ def test_a_plan_that_does_not_count_the_copies_of_a_region_is_found(
     assert len(deeds) == 1
     assert "force" in found.trace[-1]
     assert deeds[0] != found.trace[-1]
+
+
+def test_a_plan_that_knows_pds_checks_alone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, within the ten minutes in which no check lists the first one's peers: two Nodes are deleted."""
+    monkeypatch.setattr(sight, "given_up", lambda _: set())
+    found = explore(start(nodes=5, shelter="pd"))
+    print(f"\n{found.broken}, after:\n  " + "\n  ".join(found.trace))
+    assert "leaves 1 of 3 copies intact" in found.broken
 
 
 def trusting(world: World, deed: Deed) -> World:

@@ -123,7 +123,8 @@ def test_a_region_that_would_keep_no_majority() -> None:
     refusal = plan(seen, POLICY).refusals[0]
     assert refusal.code == "regions-endangered"
     assert refusal.why == (
-        "2 of the 34 regions with a down, missing or pending peer would keep no majority without it, among them 7, 9"
+        "2 of the 34 regions with a peer that is down, missing, pending or on a destroyed store would keep no majority "
+        "without it, among them 7, 9"
     )
 
 

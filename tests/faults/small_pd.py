@@ -17,6 +17,7 @@ from tests.faults.faulty import CrashedError
 
 CLUSTER = 7710175945323556207
 BEAT = 10.0
+MISSED = 600.0  # max-peer-down-duration: seconds until a region lists a peer that does not answer
 
 
 class PdFault(enum.Enum):
@@ -106,7 +107,9 @@ class SmallPd:
             return 200, answers[word]
         if word.startswith(("regions/check/", "regions/store/")):
             dead = [
-                i for i, s in self.stores.items() if not s["alive"] and s["kind"] != "tombstone"
+                i
+                for i, s in self.stores.items()
+                if not s["alive"] and s["kind"] != "tombstone" and self.now - s["last"] > MISSED
             ]
             region = {
                 "id": 2,

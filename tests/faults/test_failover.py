@@ -76,6 +76,25 @@ def test_at_rest_it_asks_little_and_writes_nothing() -> None:
     assert len(stage.pd.calls) - told <= 4, stage.pd.calls[told:]
 
 
+def test_a_region_that_waits_to_leave_a_destroyed_store_keeps_its_next_one_from_being_retired() -> (
+    None
+):
+    """Both fell silent a minute ago. Store 9 is retired and its place is filled, but the regions have not left it; PD's
+    checks list neither for nine minutes more.
+    """
+    stage = Stage("store")
+    stage.run()
+    stage.lose()
+    just_now = {"alive": False, "last": stage.pd.now - 60}
+    stage.pd.stores[12] |= just_now
+    address = stage.pd.stores[11]["address"]
+    stage.pd.stores[9] = {"address": address, "kind": "destroyed", "peer": True, **just_now}
+    stage.pd.stores[11]["peer"] = False
+    assert stage.run() is Exit.REFUSED
+    assert "1 of the 1 regions with a peer that is down, missing, pending or on a" in stage.said[-1]
+    assert stage.destroyed() == {}
+
+
 # --- Disturbed ------------------------------------------------------------------------------------
 
 

@@ -218,6 +218,15 @@ def test_regions_are_read_one_by_one_and_their_number_is_checked() -> None:
         list(always(200, "<html>").client(patience_seconds=0).regions("down-peer"))
 
 
+def test_the_regions_of_one_store_are_read_the_same_way() -> None:
+    script = always(200, {"count": 1, "regions": [region(2, 1, 5, 4)]})
+    (found,) = script.client().regions_of(5)
+    assert {peer.store for peer in found.peers} == {1, 4, 5}
+    assert [request.url.partition("2379")[2] for request in script.asked] == [
+        "/pd/api/v1/regions/store/5"
+    ]
+
+
 def test_evicting_stores_are_empty_without_the_scheduler() -> None:
     assert always(404, "404 page not found\n").client().evicting_stores() == frozenset()
     some = {"store-id-ranges": {"15": [], "14": []}, "batch": 3}

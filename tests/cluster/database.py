@@ -92,6 +92,11 @@ class Database:
         live = [s["store"] for s in found if not s["store"].get("physically_destroyed")]
         return {store["address"].partition(".")[0]: store for store in live}
 
+    def leaving(self) -> list[int]:
+        """The stores whose regions PD is still moving away."""
+        found = (self.pd("/pd/api/v1/stores") or {}).get("stores") or []
+        return [s["store"]["id"] for s in found if s["store"]["state_name"] == "Offline"]
+
     def members(self) -> dict[str, int]:
         """Name → id of the members that PD calls healthy."""
         found = self.pd("/pd/api/v1/health") or []
@@ -102,13 +107,16 @@ class Database:
         return -1 if found is None else int(found["count"])
 
     def well(self) -> bool:
-        """Three stores Up and no other, three members healthy, every region whole, every pod Ready."""
+        """Three stores Up, and no other that still has regions; three members healthy, every region whole, every pod
+        Ready.
+        """
         stores = self.stores()
         # Replicas move as fast as they can, also to a store that is new: the default is 15 a minute.
         self.pd("/pd/api/v1/stores/limit", {"rate": 2000})
         return (
             sorted(stores) == [f"{NAME}-tikv-{i}" for i in range(3)]
             and all(store["state_name"] == "Up" for store in stores.values())
+            and self.leaving() == []
             and len(self.members()) == 3
             and all(self.regions(check) == 0 for check in ("miss-peer", "down-peer"))
             and self.release.ready(pd=3, tikv=3)

@@ -279,7 +279,7 @@ class Observer:
         ]
         listed = itertools.chain(
             *(self.pd.regions(check) for check in REGION_CHECKS),
-            *(self.pd.regions_of(one) for one in leaving if one != store.id),
+            *(self.pd.regions_of(one) for one in leaving),
         )
         return dataclasses.replace(view, regions=regions_without(store.id, gone, listed))
 

@@ -26,13 +26,13 @@ def regions_without(store: int, gone: Set[int], listed: Iterable[Region]) -> Reg
     """Fold PD's lists of regions, which may be long, into what the plan asks of them. `gone`: stores that were given
     up before.
     """
-    seen: set[int] = set()
+    lost, seen = {store, *gone}, set[int]()
     endangered: list[int] = []
     for region in listed:
         if region.id in seen:
             continue
         seen.add(region.id)
-        if not survives(region, {store, *gone}):
+        if not survives(region, lost):
             endangered.append(region.id)
     return Regions(store, len(seen), len(endangered), tuple(sorted(endangered)[:EXAMPLES]))
 

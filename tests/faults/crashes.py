@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,8 +10,7 @@ from hooks.kube.wire import Request
 from tests.faults.faulty import Fault
 from tests.faults.small_pd import PdFault
 from tests.faults.stage import Stage
-
-SOAK = os.environ.get("HELM_TIDB_SOAK") == "1"
+from tests.model.quick import SOAK
 
 S = TypeVar("S", bound=Stage)
 Play = Callable[[dict[int, Fault], dict[int, PdFault]], S]

@@ -16,10 +16,11 @@ import pytest
 
 from hooks.engine import Exit, Outcome
 from hooks.failover.actions import Step
-from tests.faults.crashes import SOAK, pairs
+from tests.faults.crashes import pairs
 from tests.faults.faulty import Fault
 from tests.faults.small_pd import PdFault
 from tests.faults.stage import Stage
+from tests.model.quick import SOAK
 
 # --- Undisturbed ----------------------------------------------------------------------------------
 

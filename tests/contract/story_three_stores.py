@@ -95,6 +95,8 @@ class ThreeStores(Story):
         self.wait_regions(new, lambda count: count >= 1)
         self.see("stores-new-id-after-force", until=30)
         self.put_store("grpc-put-store-old-id-address-taken", old, "tikv-2")
+        self.pace(2 * NEVER)  # a changed limit lets one more come
+        self.wait_regions(new, lambda count: count >= 2)
         self.see("stores-new-id-filling", until=30)
         self.see("stores-progress-destroyed-filling", until=30)
         self.see_checks("filling", until=30)

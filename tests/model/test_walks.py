@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -25,8 +26,8 @@ TRANSITIONS = 1_000_000 if SOAK else 200_000
 LENGTH = 200
 SEED = int(os.environ.get("HELM_TIDB_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 FAULTS = 8
-STARTS = {
-    "three and three": partial(start),
+STARTS: dict[str, Callable[..., World]] = {
+    "three and three": start,
     "five stores, spare ones": partial(start, nodes=6, tikv=5, pd=3),
     "five members": partial(start, nodes=6, tikv=3, pd=5),
     "four stores, two a node": partial(start, nodes=4, tikv=4, pd=3, soft=True),

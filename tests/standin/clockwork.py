@@ -113,12 +113,13 @@ class Clockwork:
         cluster = self._cluster
         config = cluster.config
         busy_on = [op.add for op in self.mover.busy.values()]
+        paces = {s: self._seconds_a_peer(s) for s in cluster.stores}
         room = {
-            s: regions.IN_FLIGHT_PER_STORE if self._pace.ready(s, self._seconds_a_peer(s)) else 0
-            for s in cluster.stores
+            s: regions.IN_FLIGHT_PER_STORE if self._pace.ready(s, pace) else 0
+            for s, pace in paces.items()
         }
         # Slower than a turn: then it gets one peer at a time.
-        paused = [s for s in cluster.stores if self._seconds_a_peer(s) > TURN]
+        paused = [s for s, pace in paces.items() if pace > TURN]
         room |= {s: min(room[s], busy_on.count(s) + 1) for s in paused}
         return regions.World(
             regions=cluster.regions,

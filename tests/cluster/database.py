@@ -86,16 +86,14 @@ class Database:
                 continue
         return None
 
-    def stores(self) -> dict[str, Object]:
-        """Pod name → PD's live store at its address, without Tombstones."""
+    def listed(self) -> list[Object]:
+        """PD's stores, without Tombstones; with those whose regions it is still moving away."""
         found = (self.pd("/pd/api/v1/stores") or {}).get("stores") or []
-        live = [s["store"] for s in found if not s["store"].get("physically_destroyed")]
-        return {store["address"].partition(".")[0]: store for store in live}
+        return [one["store"] for one in found]
 
-    def leaving(self) -> list[int]:
-        """The stores whose regions PD is still moving away."""
-        found = (self.pd("/pd/api/v1/stores") or {}).get("stores") or []
-        return [s["store"]["id"] for s in found if s["store"]["state_name"] == "Offline"]
+    def stores(self) -> dict[str, Object]:
+        """Pod name → PD's live store at its address."""
+        return {pod_at(one): one for one in self.listed() if not one.get("physically_destroyed")}
 
     def members(self) -> dict[str, int]:
         """Name → id of the members that PD calls healthy."""
@@ -107,16 +105,13 @@ class Database:
         return -1 if found is None else int(found["count"])
 
     def well(self) -> bool:
-        """Three stores Up, and no other that still has regions; three members healthy, every region whole, every pod
-        Ready.
-        """
-        stores = self.stores()
+        """Three stores Up and no other, three members healthy, every region whole, every pod Ready."""
+        stores = self.listed()
         # Replicas move as fast as they can, also to a store that is new: the default is 15 a minute.
         self.pd("/pd/api/v1/stores/limit", {"rate": 2000})
         return (
-            sorted(stores) == [f"{NAME}-tikv-{i}" for i in range(3)]
-            and all(store["state_name"] == "Up" for store in stores.values())
-            and self.leaving() == []
+            sorted(map(pod_at, stores)) == [f"{NAME}-tikv-{i}" for i in range(3)]
+            and all(store["state_name"] == "Up" for store in stores)
             and len(self.members()) == 3
             and all(self.regions(check) == 0 for check in ("miss-peer", "down-peer"))
             and self.release.ready(pd=3, tikv=3)
@@ -268,6 +263,11 @@ class Database:
 
     def replicas(self) -> dict[str, int]:
         return {s["metadata"]["name"]: s["spec"]["replicas"] for s in self.kube.all("statefulsets")}
+
+
+def pod_at(store: Object) -> str:
+    """The name of the pod at a store's address."""
+    return str(store["address"]).partition(".")[0]
 
 
 @contextmanager

@@ -61,7 +61,10 @@ def test_reasons_add_up_to_the_schedulers_own(
         return [p for p in client.list(kube.POD, SPACE, labels="case=true") if not _message(p)]
 
     # The scheduler writes 50 times a second at most, and two things a pod.
-    wait_for(lambda: not unheard(), 180, "a verdict on every pod", unheard, 2.0)
+    def told() -> list[object]:
+        return [(kube.name(pod), pod.get("status")) for pod in unheard()]
+
+    wait_for(lambda: not unheard(), 180, "a verdict on every pod", told, 2.0)
     heard = {
         kube.name(pod): _message(pod) for pod in client.list(kube.POD, SPACE, labels="case=true")
     }

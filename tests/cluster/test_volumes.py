@@ -115,9 +115,8 @@ def test_a_stateful_set_binds_and_use_is_shown(disks: Disks, wait_for: WaitFor) 
         pod = kube.get("pod", f"db-{ordinal}")
         assert pod["spec"]["nodeName"] == status["node"]
         folder = f"{status['path']}/{status['pv']['name']}"
-        assert (
-            disks.cluster.enter(status["node"], "cat", f"{folder}/who").strip() == f"db-{ordinal}"
-        )
+        who = disks.cluster.enter(status["node"], "cat", f"{folder}/who")
+        assert who.strip() == f"db-{ordinal}"
     volumes = [volume_of(kube, f"data-db-{n}") for n in range(3)]
     gone(disks, wait_for, "db")
     cleared(disks, wait_for, *volumes)
@@ -310,8 +309,8 @@ def test_a_node_that_dies_and_comes_back(disks: Disks, wait_for: WaitFor) -> Non
     kube = disks.kube
     # Not the controller's own: who replaces a pod of a deleted Node is Kubernetes, and that takes it a minute. Not only
     # where it is Ready: a while after an API server that was away, Kubernetes may call a pod that runs not Ready.
-    pods = kube.all("pods", "-l", "app.kubernetes.io/component=volumes")
-    used = {pod["spec"]["nodeName"] for pod in pods}
+    label = "app.kubernetes.io/component=volumes"
+    used = {pod["spec"]["nodeName"] for pod in kube.all("pods", "-l", label)}
     machine = next(name for name in disks.cluster.nodes if name not in used)
     volume = disks.at(machine)["metadata"]["name"]
     faults.kill_node(disks.cluster, machine)

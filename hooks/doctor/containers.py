@@ -12,6 +12,7 @@ from hooks.doctor import database, lost
 from hooks.doctor.finding import Finding, Weight, count
 from hooks.doctor.lastwords import last_words
 from hooks.doctor.scheduler import World
+from hooks.doctor.scheduler.volumes import claim_names
 from hooks.doctor.scheduler.world import is_true
 from hooks.doctor.snapshot import Snapshot
 from hooks.engine import Subject
@@ -30,7 +31,7 @@ def of(pods: Sequence[Obj], snapshot: Snapshot, world: World) -> list[Finding]:
     for pod in pods:
         home = pod["spec"].get("nodeName")
         if home and home not in away and (pod.get("status") or {}).get("phase") != "Succeeded":
-            found += _of_pod(pod, snapshot)
+            found += _of_pod(pod, snapshot, world)
     return [*found, *(_lost_node(node, there, snapshot, world) for node, there in away.items())]
 
 
@@ -47,7 +48,7 @@ def stranded(pods: Sequence[Obj], snapshot: Snapshot, world: World) -> dict[str,
     return found
 
 
-def _of_pod(pod: Obj, snapshot: Snapshot) -> Iterator[Finding]:
+def _of_pod(pod: Obj, snapshot: Snapshot, world: World) -> Iterator[Finding]:
     subject = Subject("Pod", kube.name(pod), kube.namespace(pod), kube.uid(pod))
     status = pod.get("status") or {}
     if status.get("phase") == "Failed":
@@ -60,6 +61,12 @@ def _of_pod(pod: Obj, snapshot: Snapshot) -> Iterator[Finding]:
         return
     if is_terminating(pod):
         return  # it is stopping, on a node that answers
+    if not _young(pod, snapshot):
+        for name in claim_names(pod):
+            claim = world.claims.get((kube.namespace(pod), name))
+            if claim is not None and not claim["spec"].get("volumeName"):
+                yield _without_volume(pod, subject, name)
+                return
     told = False
     for one in [
         *(status.get("initContainerStatuses") or ()),
@@ -75,6 +82,18 @@ def _of_pod(pod: Obj, snapshot: Snapshot) -> Iterator[Finding]:
             yield _mount(pod, subject, mount, snapshot)
         elif not _of_job(pod):
             yield _not_ready(pod, subject, snapshot)
+
+
+def _without_volume(pod: Obj, subject: Subject, claim: str) -> Finding:
+    """Its claim was deleted and made anew in the moment that the scheduler chose: nobody looks for a volume again."""
+    ours = _component(pod) in ("pd", "tikv")
+    delete = f"kubectl delete pod -n {kube.namespace(pod)} {kube.name(pod)}"
+    return Finding(
+        code="no-volume", subject=subject, weight=Weight.WAITING if ours else Weight.PROBLEM,
+        why=f"it was scheduled to node {pod['spec']['nodeName']} while its claim {claim} had no volume, and will get "
+        "none there: a volume is found only while a pod is being scheduled",
+        remedy=f"failover deletes it at its next run, and it is made anew; at once: {delete}" if ours else delete,
+    )  # fmt: skip
 
 
 def _of_container(
@@ -167,14 +186,18 @@ def _mount(pod: Obj, subject: Subject, said: str, snapshot: Snapshot) -> Finding
             + ("; ".join(lost.plan_of(snapshot, pod)) or "`kubectl tidb plan failover` says what happens and when"),
         )  # fmt: skip
     # A volume that was bound a moment ago is refused to the kubelet until the API server has noticed.
-    young = (
-        snapshot.taken - datetime.fromisoformat(pod["status"].get("startTime") or _EPOCH)
-    ) < _SETTLING
+    young = _young(pod, snapshot)
     return Finding(
         code="mount", subject=subject, weight=Weight.WAITING if young else Weight.PROBLEM,
         why=f"node {node} can't mount its volumes: {_short(said)}",
         remedy="mend what the message names; the kubelet tries again by itself",
     )  # fmt: skip
+
+
+def _young(pod: Obj, snapshot: Snapshot) -> bool:
+    """Whether its kubelet has seen it for so short a time that its volumes may still come."""
+    started = (pod.get("status") or {}).get("startTime") or _EPOCH
+    return snapshot.taken - datetime.fromisoformat(started) < _SETTLING
 
 
 def _lost_node(node: str, pods: Sequence[Obj], snapshot: Snapshot, world: World) -> Finding:

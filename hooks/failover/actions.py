@@ -78,8 +78,8 @@ class DeleteClaim(Action):
 class DeletePod(Action):
     """Delete the pod of a vacant place (or, with a volume that can move, of a fenced node).
 
-    `force` skips the kubelet's word: only where its node is lost. `claim_uid`: the claim that has to be going;
-    "" for none.
+    `force` skips the kubelet's word: only where its node is lost. `claim_uid`: the claim that has to be going, or
+    to have no volume, as it was in `slot`; "" for none.
     """
 
     slot: Slot
@@ -203,6 +203,7 @@ def delete_claim(slot: Slot, claim: Claim, volume: Volume, why: str, namespace: 
 
 def delete_pod(slot: Slot, pod: Pod, force: bool, why: str, namespace: str) -> DeletePod:
     claim = slot.claim
+    unfit = claim is not None and (claim.deleting or claim.volume is None)
     return DeletePod(
         code="delete-pod",
         subject=Subject("Pod", pod.name, namespace, pod.uid),
@@ -210,7 +211,7 @@ def delete_pod(slot: Slot, pod: Pod, force: bool, why: str, namespace: str) -> D
         why=why,
         slot=slot,
         pod_uid=pod.uid,
-        claim_uid=claim.uid if claim is not None and claim.deleting else "",
+        claim_uid=claim.uid if claim is not None and unfit else "",
         node=pod.node,
         force=force,
     )

@@ -191,8 +191,8 @@ class Performer:
         return Outcome.DONE
 
     def _vacant(self, slot: Slot) -> bool:
-        """PD, asked again, knows nobody who lives in this place; and others than a destroyed store whose
-        regions are not whole elsewhere are all Up.
+        """PD, asked again, knows nobody who lives in this place; and where it still has a volume, others than a
+        destroyed store whose regions are not whole elsewhere are all Up.
         """
         if slot.component is Component.PD:
             host = f"//{slot.name}."
@@ -204,8 +204,11 @@ class Performer:
         here = [one for one in stores if one.address == slot.address]
         if live(here):
             return False
+        nothing_lies_there = slot.claim is None or slot.claim.volume is None
         whole = all(one.state is StoreState.TOMBSTONE for one in here)
-        return whole or all(one.state is StoreState.UP for one in live(stores))
+        return (
+            nothing_lies_there or whole or all(one.state is StoreState.UP for one in live(stores))
+        )
 
     # --- Kubernetes -------------------------------------------------------------------------------
 
@@ -231,13 +234,15 @@ class Performer:
         found = self.client.get(kube.POD, slot.name, self.names.namespace)
         if kube.uid(found) != action.pod_uid or found["spec"].get("nodeName", "") != action.node:
             return Outcome.STALE
+        held = slot.claim.volume if slot.claim is not None else None
         if action.claim_uid:
             claim = self.client.get(kube.CLAIM, slot.claim_name, self.names.namespace)
-            if kube.uid(claim) != action.claim_uid or "deletionTimestamp" not in claim["metadata"]:
+            going = "deletionTimestamp" in claim["metadata"]
+            # Asked after the pod: a volume that is still to come would be here before the pod has a node.
+            as_seen = going if held is not None else not claim["spec"].get("volumeName")
+            if kube.uid(claim) != action.claim_uid or not as_seen:
                 return Outcome.STALE
-        moves = (
-            slot.claim is not None and slot.claim.volume is not None and not slot.claim.volume.local
-        )
+        moves = held is not None and not held.local
         if not moves and not self._vacant(slot):
             return Outcome.STALE
         if action.force and not self._node_lost(action.node, fenced=moves):

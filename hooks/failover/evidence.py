@@ -138,6 +138,15 @@ def pod_node(slot: Slot, world: Snapshot) -> Node | None:
     return world.nodes.get(slot.pod.node) if slot.pod else None
 
 
+def out_of_reach(node: Node | None, slot: Slot, world: Snapshot, policy: Policy) -> bool:
+    """Whether the kubelet there will confirm nothing: gone, out of service, or NotReady for longer than `after`."""
+    return (
+        node is None
+        or node.out_of_service
+        or (not node.ready and world.now - node.ready_since >= policy.after(slot.component))
+    )
+
+
 def silent_store(
     store: Store, world: Snapshot, view: PdView, policy: Policy, silence: timedelta
 ) -> NotLost | None:

@@ -14,6 +14,7 @@ from hooks.failover.gates import closed_for_member, members_keep_majority
 from hooks.failover.model import Component, PdView, Policy, Slot, Snapshot, member_owner
 from hooks.failover.places import (
     abandon,
+    await_disk,
     await_pod,
     begun,
     both,
@@ -105,7 +106,7 @@ def member_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> P
     subject = Subject("Pod", slot.name, world.namespace)
     claim = slot.claim
     if claim is None or claim.volume is None:
-        return await_pod(slot, "PD lists it as a healthy member", world, subject)
+        return await_disk(slot, "PD lists it as a healthy member", world, policy, subject)
     entry = world.entry(claim.volume)
     if (entry is not None and entry.final) or claim.deleting:
         owner = (
@@ -123,4 +124,4 @@ def member_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> P
             return abandon(slot, claim, claim.volume, loss, why, world, policy)
     elif slot.pod is not None and world.now - slot.pod.created > policy.pd_after:
         return Plan(refusals=(advice.unlisted_member(slot, world),))
-    return await_pod(slot, "PD lists it as a healthy member", world, subject)
+    return await_pod(slot, "PD lists it as a healthy member", subject)

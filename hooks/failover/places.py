@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from hooks.engine import Plan, Subject, Wait
 from hooks.failover import advice
 from hooks.failover.actions import Step, delete_claim, delete_pod, mark
-from hooks.failover.evidence import Lost, NotLost, kubernetes_loss
+from hooks.failover.evidence import Lost, NotLost, kubernetes_loss, out_of_reach, pod_node
 from hooks.failover.gates import reasons, room_for
-from hooks.failover.model import Claim, EntryState, PdView, Policy, Slot, Snapshot, Volume
+from hooks.failover.model import Claim, EntryState, PdView, Pod, Policy, Slot, Snapshot, Volume
 
 
 def begun(places: Sequence[Slot], world: Snapshot, view: PdView) -> list[Slot]:
@@ -57,7 +57,11 @@ def vacate(
         subject = Subject("PersistentVolumeClaim", claim.name, world.namespace)
         return wait("claim-deleting", subject, "it is being deleted", "Kubernetes has deleted it")
     loss = kubernetes_loss(slot, world, policy)
-    force = isinstance(loss, Lost) and loss.node_lost
+    return stop(slot, pod, isinstance(loss, Lost) and loss.node_lost, why, world)
+
+
+def stop(slot: Slot, pod: Pod, force: bool, why: str, world: Snapshot) -> Plan[Step]:
+    """Delete a scheduled pod; without force, the kubelet has to confirm that it stopped."""
     if pod.deleting and not force:
         subject = Subject("Pod", pod.name, world.namespace)
         return wait("pod-stopping", subject, f"it is stopping on Node {pod.node}", "it is gone")
@@ -92,7 +96,7 @@ def network_step(slot: Slot, subject: Subject, world: Snapshot, policy: Policy) 
     if isinstance(loss, NotLost):
         return wait(loss.code, subject, f"it does not answer, but {loss.words}", loss.ends)
     if pod is None or not pod.node:
-        return await_pod(slot, "it runs elsewhere with its volume", world, subject)
+        return await_pod(slot, "it runs elsewhere with its volume", subject)
     if not loss.fenced and claim is not None and claim.volume is not None:
         return Plan(refusals=(advice.not_fenced(slot, claim.volume, pod.node, subject),))
     return Plan(
@@ -102,13 +106,27 @@ def network_step(slot: Slot, subject: Subject, world: Snapshot, policy: Policy) 
     )
 
 
-def await_pod(slot: Slot, until: str, world: Snapshot, subject: Subject) -> Plan[Step]:
-    """Nothing to do but wait for the new pod; where it has no disk, say why, node by node."""
+def await_disk(
+    slot: Slot, until: str, world: Snapshot, policy: Policy, subject: Subject
+) -> Plan[Step]:
+    """A place without a volume: wait until its new pod has one; where no disk is free, say why, node by node.
+
+    A volume is found while a pod is scheduled, never after. A pod that has a node and a claim without a volume was
+    scheduled by the claim before this one, in the moment that it went: it waits for ever, and has never run.
+    """
     pod, claim = slot.pod, slot.claim
-    if (pod is None or not pod.node) and (claim is None or claim.volume is None):
+    if pod is None or not pod.node:
         closed = room_for(slot, world, subject)
-        if closed is not None:
-            return reasons(closed)
+        return reasons(closed) if closed is not None else await_pod(slot, until, subject)
+    if claim is None:
+        return await_pod(slot, until, subject)
+    why = f"it was scheduled to Node {pod.node} without a volume, and will get none there"
+    return stop(slot, pod, out_of_reach(pod_node(slot, world), slot, world, policy), why, world)
+
+
+def await_pod(slot: Slot, until: str, subject: Subject) -> Plan[Step]:
+    """Nothing to do but wait for the new pod."""
+    pod = slot.pod
     where = f"runs on Node {pod.node}" if pod is not None and pod.node else "is not scheduled yet"
     return wait("pod-coming-up", subject, f"the new pod {where}", until)
 

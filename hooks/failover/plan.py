@@ -20,7 +20,8 @@ The steps, each a plan of its own, since each assumes that PD or Kubernetes has 
     3. Settle    PD's last word goes into the journal: the old disk may be cleared once it is released
     4. Claim     deleted by UID; Kubernetes keeps it until the pod that used it is gone
     5. Pod       deleted; by force only where its node is lost, since a lost kubelet never confirms
-    6. Wait      until the new pod has a disk, its store is Up and the regions are whole; the member healthy
+    6. Wait      until the new pod has a disk, its store is Up and the regions are whole; the member healthy. A pod
+                 that was put on a node without a disk goes once more: no disk would come to it
     A run that dies anywhere leaves a world that the next one reads: the journal tells the old claim from the
     new one.
 
@@ -85,6 +86,7 @@ from hooks.failover.model import (
 )
 from hooks.failover.places import (
     abandon,
+    await_disk,
     await_pod,
     begun,
     both,
@@ -288,7 +290,7 @@ def store_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> Pl
     subject = Subject("Pod", slot.name, world.namespace)
     claim = slot.claim
     if claim is None or claim.volume is None:
-        return await_pod(slot, "PD calls its store Up", world, subject)
+        return await_disk(slot, "PD calls its store Up", world, policy, subject)
     entry = world.entry(claim.volume)
     owner = next((s for s in view.stores if entry and store_owner(s.id) == entry.owner), None)
     held = may_let_go(owner, world, view, policy) if owner is not None else None
@@ -312,7 +314,7 @@ def store_place(slot: Slot, world: Snapshot, view: PdView, policy: Policy) -> Pl
             return Plan(refusals=(advice.unknown_claim(slot, claim.volume, world),))
         why = f"{loss.words}, and PD knows only retired stores at {slot.address}"
         return abandon(slot, claim, claim.volume, loss, why, world, policy)
-    return await_pod(slot, "PD calls its store Up", world, subject)
+    return await_pod(slot, "PD calls its store Up", subject)
 
 
 def may_let_go(store: Store, world: Snapshot, view: PdView, policy: Policy) -> Reason | None:

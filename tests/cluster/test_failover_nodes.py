@@ -8,6 +8,7 @@ tests/model.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -50,10 +51,14 @@ def database(
 def test_cleanup_takes_what_a_scale_in_leaves(database: Database) -> None:
     """The claim, not before its time; the Tombstone, not before its disk is cleared; and the runs' own pods.
 
-    The first test: the disks that others throw away would hold Tombstones up for good.
+    The first test: the disks that others throw away would hold Tombstones up for good. On the way out, the new pod is
+    put on its node without a volume.
     """
-    name = f"{NAME}-tikv-3"
+    name, spare = f"{NAME}-tikv-3", database.spare_node()
+    database.kube.run("cordon", spare)
     database.release.upgrade({"tikv": {"replicas": 4}})
+    a_pod_without_a_volume_is_deleted(database, name, spare)
+    database.kube.run("uncordon", spare)
     database.wait_for(
         lambda: database.stores().get(name, {}).get("state_name") == "Up",
         120,
@@ -96,6 +101,27 @@ def test_cleanup_takes_what_a_scale_in_leaves(database: Database) -> None:
     assert {one["metadata"]["name"] for one in kube.all("pvc")} >= {
         f"{what}-{NAME}-{what}-{i}" for what in ("pd", "tikv") for i in range(3)
     }
+
+
+def a_pod_without_a_volume_is_deleted(database: Database, name: str, node: str) -> None:
+    """The scheduler's own Binding, made by hand: it does this when it chose by a claim that went in that moment."""
+    kube = database.kube
+    database.wait_for(lambda: kube.find("pod", name), 60, f"pod {name}", database.seen)
+    before = kube.get("pod", name)["metadata"]["uid"]
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+    where = f"/api/v1/namespaces/{kube.namespace}/pods/{name}/binding"
+    kube.run("create", "--raw", where, "-f", "-", stdin=json.dumps(binding))
+    said = database.run_failover()
+    assert f"was scheduled to Node {node} without a volume" in said, said
+    database.wait_for(
+        lambda: (
+            (kube.find("pod", name) or {"metadata": {"uid": before}})["metadata"]["uid"] != before
+        ),
+        60,
+        "the pod made anew",
+        database.seen,
+    )
 
 
 def tombstones(database: Database) -> set[int]:

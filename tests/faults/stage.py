@@ -56,6 +56,8 @@ class Stage:
     sees: Callable[[Any], str] = sees
     alive: Callable[[], None] = lambda: None
     """What another process does all the while."""
+    misled: bool = False
+    """Whether the scheduler puts the next new pod where the old claim had its disk."""
     memory: Memory = field(default_factory=Memory)
     pd: SmallPd = field(default_factory=SmallPd)
     said: list[str] = field(default_factory=list)
@@ -117,7 +119,11 @@ class Stage:
                 ):
                     claims.pop(where)
                     old = None
-                if old is None and here not in claims:
+                if here not in claims and old is None and self.misled:
+                    self.misled = False
+                    self.memory.put(claim(f"{component}-{name}", component, ""))
+                    self.memory.put(pod(name, component, "n2"))
+                elif here not in claims and (old is None or not old["spec"]["volumeName"]):
                     self.place(component, i, f"pv-{component}-spare", "n3")
                     self.start(component, i)
                 elif here not in claims:

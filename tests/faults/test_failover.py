@@ -32,9 +32,11 @@ def played(
     api: dict[int, Fault] | None = None,
     told: dict[int, PdFault] | None = None,
     stale: Iterable[int] = (),
+    *,
+    misled: bool = False,
 ) -> Stage:
     """The whole play, with these faults at these calls."""
-    stage = Stage(lost)
+    stage = Stage(lost, misled=misled)
     stage.run()  # at rest: who lives where is noted
     stage.lose()
     stage.api.plan.update(api or {})
@@ -161,6 +163,23 @@ def test_every_pair_of_crashes(undisturbed: Stage) -> None:
         twice += len(stage.crashed) == 2
         compare(stage, undisturbed, what)
     assert twice > 100 / every
+
+
+@pytest.mark.parametrize("lost", ["store", "member"])
+def test_a_pod_that_went_by_the_old_claim_is_deleted_once_whatever_breaks(lost: str) -> None:
+    """It has a node and a claim without a volume, which no scheduler will look for any more."""
+    whole = played(lost, misled=True)
+    usual = played(lost)
+    assert whole.end() == usual.end()
+    assert whole.destroyed() == {**usual.destroyed(), "pods": 2}
+    for number in range(calls_before_the_loss(lost)[0], len(whole.api.calls)):
+        call = whole.api.calls[number]
+        for fault in Fault if call.write else OF_A_READ:
+            stage = played(lost, api={number: fault}, misled=True)
+            compare(stage, whole, f"{fault.value} at call {number}: {call}")
+        if not call.write:
+            stage = played(lost, stale=[number], misled=True)
+            compare(stage, whole, f"stale at call {number}: {call}")
 
 
 def calls_before_the_loss(lost: str) -> tuple[int, int]:

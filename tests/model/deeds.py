@@ -113,7 +113,9 @@ def deed_of(action: actions.Step) -> Deed:
             return ("claim", *place, disk_of(action.volume_uid))
         case actions.DeletePod():
             place = action.slot.component.value, action.slot.ordinal
-            return ("pod", *place, action.force, bool(action.claim_uid))
+            held = action.slot.claim is not None and action.slot.claim.volume is not None
+            unfit = ("going" if held else "unbound") if action.claim_uid else ""
+            return ("pod", *place, action.force, unfit)
         case actions.NoteHomes():
             raise AssertionError(f"homes are noted in the model: {action.homes}")
         case actions.StopEvicting():
@@ -167,8 +169,8 @@ def perform(world: World, deed: Deed) -> World:
             return remove(world, member_id, named=named)
         case ("claim", str(component), int(ordinal), int(disk)):
             return delete_claim(world, component, ordinal, disk)
-        case ("pod", str(component), int(ordinal), bool(force), bool(going)):
-            return delete_pod(world, component, ordinal, force=force, going=going)
+        case ("pod", str(component), int(ordinal), bool(force), str(unfit)):
+            return delete_pod(world, component, ordinal, force=force, unfit=unfit)
     return world
 
 
@@ -264,11 +266,13 @@ def delete_claim(world: World, component: str, ordinal: int, disk: int) -> World
     return with_place(world, component, ordinal, made_anew(place._replace(claim=Claim(disk, True))))
 
 
-def delete_pod(world: World, component: str, ordinal: int, *, force: bool, going: bool) -> World:
+def delete_pod(world: World, component: str, ordinal: int, *, force: bool, unfit: str) -> World:
     place = (world.tikv if component == "tikv" else world.pd)[ordinal]
-    if place.pod is None or place.claim is None or (going and not place.claim.deleting):
+    if place.pod is None or place.claim is None:
         return world
-    if not vacant(world, component, ordinal):
+    unbound = place.claim.disk is None
+    as_seen = {"going": place.claim.deleting, "unbound": unbound, "": True}[unfit]
+    if not as_seen or not vacant(world, component, ordinal, empty=unfit == "unbound"):
         return world
     node = place.pod.node
     if not force:
@@ -282,9 +286,9 @@ def delete_pod(world: World, component: str, ordinal: int, *, force: bool, going
     )
 
 
-def vacant(world: World, component: str, ordinal: int) -> bool:
+def vacant(world: World, component: str, ordinal: int, *, empty: bool = False) -> bool:
     """PD, asked again, knows nobody who lives there; and while a destroyed store's regions are not whole, all
-    others are Up.
+    others are Up, unless the place is `empty` already.
     """
     if not led(world):
         return False
@@ -294,7 +298,8 @@ def vacant(world: World, component: str, ordinal: int) -> bool:
     if any(s.kind in ("live", "offline") for s in here):
         return False
     others = [s for s in world.stores if s.kind == "live" and s.id[0] != ordinal]
-    return all(s.kind == "tombstone" for s in here) or all(reads_up(world, s) for s in others)
+    whole = all(s.kind == "tombstone" for s in here)
+    return empty or whole or all(reads_up(world, s) for s in others)
 
 
 def swear(holds: bool, sentence: str) -> None:

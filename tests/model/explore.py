@@ -63,6 +63,7 @@ def successors(
 ) -> Iterator[Step]:
     yield from job_steps(world, planner, act)
     yield from nature.nature(world)
+    yield from nature.misled(world)
     yield from nature.recoveries(world)
     yield from nature.faults(world)
 

@@ -194,6 +194,24 @@ def kubernetes(world: World) -> Iterator[Step]:
                 )
 
 
+def misled(world: World) -> Iterator[Step]:
+    """The scheduler puts a new pod where the claim before its own had its disk: it had chosen in the moment that
+    the claim went. Seen on the test cluster when the API server came back.
+
+    Free of charge, and as often as there is such a disk; but no part of a fair round.
+    """
+    for component, ordinal, (claim, pod) in all_places(world):
+        if claim is None or claim.disk is not None or pod is None or pod.node is not None:
+            continue
+        for disk in world.disks:
+            held = disk.content is not None and disk.content[:2] == (component, ordinal)
+            if held and world.nodes[disk.node] == "up":
+                yield (
+                    f"{component}-{ordinal} goes to node {disk.node} by its old claim",
+                    with_place(world, component, ordinal, Place(claim, Pod(disk.node, False))),
+                )
+
+
 def made_anew(place: Place) -> Place:
     """A claim that nothing holds any more goes; what a place lacks is made."""
     claim, pod = place

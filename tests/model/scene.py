@@ -27,6 +27,7 @@ from tests.model.world import (
     led,
     put,
     start,
+    with_place,
     with_store,
 )
 
@@ -120,6 +121,15 @@ def claim_going(component: str, ordinal: int) -> Change:
         assert place.claim is not None
         going = put(places, ordinal, place._replace(claim=place.claim._replace(deleting=True)))
         return made._replace(tikv=going) if component == "tikv" else made._replace(pd=going)
+
+    return change
+
+
+def misled(component: str, ordinal: int, node: int) -> Change:
+    """Its claim was made anew, and its pod sits on this node without a volume."""
+
+    def change(made: World) -> World:
+        return with_place(made, component, ordinal, Place(Claim(None, False), Pod(node, False)))
 
     return change
 

@@ -328,8 +328,10 @@ def impossible(world: World) -> list[str]:
             if place.pod is not None and place.pod.node is not None:
                 if world.nodes[place.pod.node] == "gone":
                     wrong.append(f"{component}-{i} runs on a Node that is deleted")
-                if place.claim is None or place.claim.disk is None:
-                    wrong.append(f"{component}-{i} is scheduled without a disk")
+                if place.claim is None:
+                    wrong.append(f"{component}-{i} is scheduled without a claim")
+                elif place.claim.disk is None:
+                    continue  # by the claim before this one (nature.misled)
                 elif world.disks[place.claim.disk].node != place.pod.node:
                     wrong.append(f"{component}-{i} is on another node than its disk")
     return wrong

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from hooks import pd
-from hooks.failover.actions import NoteHomes, Settle
+from hooks.failover.actions import DeletePod, NoteHomes, Settle
 from hooks.failover.model import Component, Entry, EntryState, PdView, Policy, Regions, Snapshot
 from hooks.failover.plan import plan
 from hooks.failover.quorum import regions_without, survives
@@ -18,6 +18,9 @@ from tests.model.scene import (
     POLICY,
     claim_going,
     fail_disk,
+    lose,
+    member_back,
+    misled,
     movable,
     noted,
     only,
@@ -34,7 +37,7 @@ from tests.model.scene import (
     store,
     told,
 )
-from tests.model.sight import CLUSTER, NOW, NOW_NS, SECOND
+from tests.model.sight import CLUSTER, NOW, NOW_NS, SECOND, node
 from tests.model.world import Claim, Disk, Place, Pod, Store, World, put, start
 
 
@@ -97,6 +100,35 @@ def test_a_pod_that_is_stopping_on_a_living_node_is_given_its_time() -> None:
         lambda s: dataclasses.replace(s, pod=s.pod and dataclasses.replace(s.pod, node="")),
     )
     assert steps(pending) == ["waits claim-deleting"]
+
+
+@pytest.mark.parametrize(
+    ("state", "force"), [("up", False), ("short", False), ("long", True), ("gone", True)]
+)
+def test_a_pod_on_a_node_without_a_volume_goes(state: str, force: bool) -> None:
+    """By force only where no kubelet will confirm it."""
+    lost = (lose(2, "long"), member_back, store(2, kind="destroyed"), noted("tikv", 2, "Destroyed"))
+    seen = scene(*lost, misled("tikv", 2, 3))
+    where = {"n3": node(3, state)} if state != "gone" else {}
+    others = {name: one for name, one in seen.nodes.items() if name != "n3"}
+    seen = see(seen, nodes={**others, **where})
+    action = only(seen)
+    assert isinstance(action, DeletePod)
+    assert (action.node, action.force, action.claim_uid) == ("n3", force, "claim-tikv-2")
+    stopping = see_slot(
+        seen,
+        Component.TIKV,
+        2,
+        lambda s: dataclasses.replace(s, pod=s.pod and dataclasses.replace(s.pod, deleting=True)),
+    )
+    assert steps(stopping)[0] == ("delete-pod" if force else "waits pod-stopping")
+
+
+def test_a_pod_without_a_claim_gets_one_from_its_stateful_set() -> None:
+    seen = scene(removed(2), noted("pd", 2, "Removed"), misled("pd", 2, 2))
+    bare = see_slot(seen, Component.PD, 2, lambda s: dataclasses.replace(s, claim=None))
+    assert steps(seen) == ["delete-pod"]
+    assert steps(bare) == ["waits pod-coming-up"]
 
 
 def test_a_pod_kept_out_of_its_node_by_another_of_its_kind() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from hooks.failover import gates
+from hooks.failover.places import await_pod
 from tests.model import sight
 from tests.model.deeds import Deed, perform, swear
 from tests.model.explore import Endings, Explored, explore
@@ -100,6 +101,19 @@ def test_a_plan_that_knows_pds_checks_alone_is_found(monkeypatch: pytest.MonkeyP
     found = explore(start(nodes=5, shelter="pd"))
     print(f"\n{found.broken}, after:\n  " + "\n  ".join(found.trace))
     assert "leaves 1 of 3 copies intact" in found.broken
+
+
+def test_a_plan_that_waits_for_a_pod_without_a_volume_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was scheduled by the claim before its own: no disk will come to it, whatever else happens."""
+    monkeypatch.setattr(
+        "hooks.failover.plan.await_disk",
+        lambda slot, until, _world, _policy, subject: await_pod(slot, until, subject),
+    )
+    ends = Endings()
+    explore(start(shelter="pd", faults=1), meet=ends.meet)
+    assert set(ends.met) - GOOD_ENDS == {"waits draining, waits pod-coming-up"}
 
 
 def trusting(world: World, deed: Deed) -> World:

@@ -134,6 +134,25 @@ def test_out_of_memory_names_the_limit() -> None:
     assert found.remedy == "raise tikv.resources.memory, or lower what it caches"
 
 
+@pytest.mark.parametrize(
+    ("component", "weight"), [("tikv", Weight.WAITING), ("monitor", Weight.PROBLEM)]
+)
+def test_a_pod_that_was_scheduled_by_the_claim_before_its_own(
+    component: str, weight: Weight
+) -> None:
+    name = f"shop-{component}-0"
+    pod = w.pod(name, component, on="n1", claim="data", ready=False)
+    pod["status"]["startTime"] = "2026-11-20T11:50:00Z"
+    found = w.only(w.world(w.node("n1"), w.claim("data"), pod))
+    assert (found.code, found.weight) == ("no-volume", weight)
+    assert "to node n1 while its claim data had no volume" in found.why
+    assert f"kubectl delete pod -n db {name}" in found.remedy
+    assert ("failover deletes it" in found.remedy) == (component == "tikv")
+    pod["status"]["startTime"] = "2026-11-20T11:59:30Z"
+    found = w.only(w.world(w.node("n1"), w.claim("data"), pod))
+    assert found.code == "not-ready", "it may be on its way"
+
+
 def test_a_missing_folder_is_a_disk_that_is_not_mounted() -> None:
     pod = w.pod("shop-tikv-0", on="n1", ready=False, container=waiting("ContainerCreating"))
     note = 'MountVolume.NewMounter failed for volume "tv-1-g1": path "/mnt/disks/d1/tv-1-g1" does not exist'

@@ -335,7 +335,7 @@ def play_agents(kubeconfig: str, machines: dict[str, int]) -> None:
                 patch = {"data": {names.INVENTORY_KEY: found.text()}}
                 client.merge_patch(kube.CONFIG_MAP, names.INVENTORY_PREFIX + name, patch, NAMESPACE)
 
-        def gone(self, key: kube.Key) -> None:
+        def gone(self, key: kube.Key, *_: str) -> None:
             pass
 
         def synced(self) -> None:

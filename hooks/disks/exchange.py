@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hooks.disks.agent import Mail
-from hooks.kube import CONFIG_MAP, Client, Follower, Key, KubeError, Obj, RetryableError
+from hooks.kube import CONFIG_MAP, Client, Follower, KubeError, Obj, RetryableError
 from schema import names
 
 LOG = logging.getLogger("disks")
@@ -130,7 +130,7 @@ class _Sink:
         self._any = True
         self._seen(obj)
 
-    def gone(self, key: Key) -> None:  # noqa: ARG002 - there is but one
+    def gone(self, *_: object) -> None:  # there is but one
         self._any = False
         self._gone()
 

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from hooks.kube.backoff import Backoff
 from hooks.kube.client import Client
 from hooks.kube.errors import GoneError, KubeError, RetryableError
-from hooks.kube.kinds import Kind, Obj
+from hooks.kube.kinds import Kind, Obj, uid, version
 
 Key = tuple[str, str]  # namespace ("" for cluster-scoped), name
 
@@ -40,8 +40,11 @@ class Sink(Protocol):
         """The object exists and looks like this."""
         ...
 
-    def gone(self, key: Key) -> None:
-        """The object does not exist any more."""
+    def gone(self, key: Key, uid: str, version: str, /) -> None:
+        """The object does not exist any more, or has lost the label that was asked for.
+
+        `uid` and `version` (of its end) are "" where only a new list told it.
+        """
         ...
 
     def synced(self) -> None:
@@ -99,7 +102,7 @@ class Follower:
                 now.add(_key(obj))
                 self.sink.seen(obj)
         for key in sorted(known - now):
-            self.sink.gone(key)
+            self.sink.gone(key, "", "")
         self.sink.synced()
         return version, now
 
@@ -138,11 +141,11 @@ class Follower:
             raise RetryableError(f"watch {self.kind.plural}: {obj.get('message')}")
         if kind == "DELETED":
             known.discard(_key(obj))
-            self.sink.gone(_key(obj))
+            self.sink.gone(_key(obj), uid(obj), version(obj))
         elif kind in ("ADDED", "MODIFIED"):
             known.add(_key(obj))
             self.sink.seen(obj)
-        return str(obj["metadata"].get("resourceVersion", ""))
+        return version(obj)
 
 
 def _decode(line: bytes) -> dict[str, Any]:

@@ -71,8 +71,28 @@ class Applier:
     def apply(self, action: VolumeAction) -> Outcome:
         try:
             return self._table[type(action)](action)
-        except (ConflictError, NotFoundError):
+        except ConflictError:
             return Outcome.STALE
+        except NotFoundError:
+            self._forget(action)
+            return Outcome.STALE
+
+    def _forget(self, action: VolumeAction) -> None:
+        """What the step was about is not there: the world may not have been told, and would plan it again for ever."""
+        match action:
+            case DeletePv() | FreePv():
+                self._world.pv_gone(action.pv, action.pv_uid)
+            case WriteRequests():
+                self._world.exchange_gone(names.REQUESTS_PREFIX + action.node)
+            case (
+                NextGeneration()
+                | GiveWipe()
+                | RevokeWipe()
+                | RefuseWord()
+                | FreeVolume()
+                | WriteStatus()
+            ):
+                self._world.volume_gone(action.volume, action.volume_uid)
 
     # --- TidbVolume ---
     def _create_volume(self, action: CreateVolume) -> Outcome:
@@ -203,13 +223,13 @@ class Applier:
             if not self._claim_is_gone(live.claim):
                 return Outcome.STALE
         self._client.delete(VOLUME, action.pv, uid=live.uid, version=live.version)
-        self._reread_pv(action.pv)
+        self._reread_pv(action)
         return Outcome.DONE
 
-    def _reread_pv(self, pv: str) -> None:
-        found = self._client.find(VOLUME, pv)
+    def _reread_pv(self, action: DeletePv | FreePv) -> None:
+        found = self._client.find(VOLUME, action.pv)
         if found is None:
-            self._world.pv_gone(pv)
+            self._world.pv_gone(action.pv, action.pv_uid)
         else:
             self._world.pv(found)
 
@@ -220,7 +240,7 @@ class Applier:
         if live.uid != action.pv_uid or not live.deleting or live.bound:
             return Outcome.STALE
         self._free(VOLUME, found)
-        self._reread_pv(action.pv)
+        self._reread_pv(action)
         return Outcome.DONE
 
     def _free(self, kind: Kind, found: Obj) -> None:

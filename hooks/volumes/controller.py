@@ -59,20 +59,23 @@ _TICK_SECONDS = 0.5
 _STEPS = 8
 
 
+_Gone = Callable[[Key, str, str], Touched]
+
+
 @dataclass
 class _Feed:
     """A Sink for one kind: tells the world, queues what that touches."""
 
     seen_: Callable[[Obj], Touched]
-    gone_: Callable[[Key], Touched]
+    gone_: _Gone
     queue: Callable[[Touched], None]
     ready: threading.Event = field(default_factory=threading.Event)
 
     def seen(self, obj: Obj) -> None:
         self.queue(self.seen_(obj))
 
-    def gone(self, key: Key) -> None:
-        self.queue(self.gone_(key))
+    def gone(self, key: Key, uid: str, version: str, /) -> None:
+        self.queue(self.gone_(key, uid, version))
 
     def synced(self) -> None:
         self.ready.set()
@@ -89,6 +92,8 @@ class Controller:
     metrics: Metrics = field(default_factory=Metrics)
     world: World = field(default_factory=World)
     stop: threading.Event = field(default_factory=threading.Event)
+    # Whether the Lease is ours: not when it was not renewed for long, as after a cut that outlived it.
+    leads: Callable[[], bool] = lambda: True
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
 
     def __post_init__(self) -> None:
@@ -107,29 +112,35 @@ class Controller:
         """Until `stop` is set. Threads are daemons: a watch may sit in a read when the process ends."""
         world = self.world
         feeds: list[tuple[Kind, str, str, str, _Feed]] = [
-            (TIDB_VOLUME, "", "", "", self._feed(world.volume, lambda k: world.volume_gone(k[1]))),
+            (
+                TIDB_VOLUME,
+                "",
+                "",
+                "",
+                self._feed(world.volume, lambda k, *of: world.volume_gone(k[1], *of)),
+            ),
             (
                 VOLUME,
                 "",
                 names.VOLUME_LABEL,
                 "",
-                self._feed(world.pv, lambda k: world.pv_gone(k[1])),
+                self._feed(world.pv, lambda k, *of: world.pv_gone(k[1], *of)),
             ),
-            (NODE, "", "", "", self._feed(world.node, lambda k: world.node_gone(k[1]))),
-            (CLAIM, "", "", "", self._feed(world.claim, world.claim_gone)),
+            (NODE, "", "", "", self._feed(world.node, lambda k, *_: world.node_gone(k[1]))),
+            (CLAIM, "", "", "", self._feed(world.claim, lambda k, *_: world.claim_gone(k))),
             (
                 CONFIG_MAP,
                 self.namespace,
                 names.EXCHANGE_LABEL,
                 "",
-                self._feed(world.exchange, lambda k: world.exchange_gone(k[1])),
+                self._feed(world.exchange, lambda k, *_: world.exchange_gone(k[1])),
             ),
             (
                 CONFIG_MAP,
                 "",
                 "",
                 f"metadata.name={names.FINISHED_VOLUMES}",
-                self._feed(world.finished, lambda k: world.finished_gone(k[0])),
+                self._feed(world.finished, lambda k, *_: world.finished_gone(k[0])),
             ),
         ]
         for kind, namespace, labels, fields, feed in feeds:
@@ -180,7 +191,7 @@ class Controller:
             return f"not ready: {waits}"
         return ""
 
-    def _feed(self, seen: Callable[[Obj], Touched], gone: Callable[[Key], Touched]) -> _Feed:
+    def _feed(self, seen: Callable[[Obj], Touched], gone: _Gone) -> _Feed:
         return _Feed(seen, gone, self._queue)
 
     def _queue(self, touched: Touched) -> None:
@@ -213,7 +224,7 @@ class Controller:
 
     # --- work ---
     def _work(self) -> None:
-        while (item := self.queue.get()) is not None:
+        while (item := self.queue.get()) is not None and self._may_act():
             try:
                 self._one(item)
                 self._backoffs.pop(item, None)
@@ -228,6 +239,13 @@ class Controller:
                 self.queue.add_after(item, wait)
             finally:
                 self.queue.done(item)
+
+    def _may_act(self) -> bool:
+        """Waits while the Lease may be somebody else's; False when all is over."""
+        while not self.leads():
+            if self.stop.wait(_TICK_SECONDS):
+                return False
+        return True
 
     def _one(self, item: Item) -> None:
         if item[0] == "node":

@@ -129,12 +129,14 @@ def control(client: Client, policy: Policy, args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    lease = Lease(client, args.namespace, args.release + LEASE_SUFFIX, _me())
     controller = Controller(
         client,
         policy,
         args.namespace,
         Recorder(client, "helm-tidb.io/volumes", _me()),
         stop=stop,
+        leads=lambda: lease.held,
     )
     leading = threading.Event()
     server = serve(
@@ -143,7 +145,6 @@ def control(client: Client, policy: Policy, args: argparse.Namespace) -> int:
         host=args.address,
         healthy=lambda: controller.healthy() if leading.is_set() else "",
     )
-    lease = Lease(client, args.namespace, args.release + LEASE_SUFFIX, _me())
     try:
         if not acquire(lease, stop=stop, waiting=lambda who: _say(f"standing by: {who} leads")):
             return Exit.DONE
@@ -164,7 +165,8 @@ def control(client: Client, policy: Policy, args: argparse.Namespace) -> int:
 def _renew(lease: Lease, stop: threading.Event) -> threading.Event:
     """Renew until `stop`. When somebody else has it, `stop` and the returned Event are set.
 
-    While the API server is away nobody can take it, and nothing can be written either: no reason to end.
+    While the API server is away nobody can take it, and nothing can be written either: no reason to end. Nor to act
+    before it is renewed again: it may have been this machine that was cut off, and its view is as old as the cut.
     """
     lost = threading.Event()
 

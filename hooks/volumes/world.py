@@ -18,6 +18,7 @@ from typing import Any
 
 from hooks.kube.kinds import Obj, name, namespace, version
 from hooks.volumes import inventory, parse, requests
+from hooks.volumes.buried import Buried
 from hooks.volumes.inventory import Inventory, InventoryError
 from hooks.volumes.model import Claim, Disk, Finished, Node, Now, Policy, Pv, View, Volume
 from schema import names
@@ -69,12 +70,15 @@ class World:
     _finished: dict[str, Finished] = field(default_factory=dict)
     _finished_in: dict[str, frozenset[str]] = field(default_factory=dict)
     _requests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _buried: Buried = field(default_factory=Buried)
     complaints: dict[tuple[str, str], Complaint] = field(default_factory=dict)
 
     # --- told ---
     def volume(self, obj: Obj) -> Touched:
         new = parse.volume(obj)
         with self._lock:
+            if self._buried.holds(new.uid, new.version):
+                return NOTHING
             old = self._volumes.get(new.name)
             if old is not None and old[0].uid == new.uid and _no_news(new.version, old[0].version):
                 return NOTHING
@@ -89,8 +93,14 @@ class World:
                 self._on_node.setdefault(last, set()).add(new.name)
             return self._touched(new.name, managers)
 
-    def volume_gone(self, volume: str) -> Touched:
+    def volume_gone(self, volume: str, uid: str = "", version: str = "") -> Touched:
+        """The one with this uid, at this resourceVersion, if they are known (buried.py)."""
         with self._lock:
+            old = self._volumes.get(volume)
+            if uid:
+                self._buried.bury(uid, version)
+            if old is not None and uid not in ("", old[0].uid):
+                return NOTHING
             managers = set(self._managers)
             self._uncount(self._volumes.pop(volume, None))
             return self._touched(volume, managers)
@@ -115,6 +125,8 @@ class World:
         if not volume:
             return NOTHING
         with self._lock:
+            if self._buried.holds(new.uid, new.version):
+                return NOTHING
             pvs = self._pvs.setdefault(volume, {})
             old = pvs.get(new.name)
             if old is not None and old.uid == new.uid and _no_news(new.version, old.version):
@@ -123,11 +135,15 @@ class World:
             self._pv_of_uid[new.uid] = volume
             return Touched(frozenset({volume}), self._nodes_of(volume))
 
-    def pv_gone(self, pv: str) -> Touched:
+    def pv_gone(self, pv: str, uid: str = "", version: str = "") -> Touched:
+        """As volume_gone."""
         volume = parse.volume_of(pv)
         with self._lock:
-            old = self._pvs.get(volume, {}).pop(pv, None)
-            if old is not None:
+            old = self._pvs.get(volume, {}).get(pv)
+            if uid:
+                self._buried.bury(uid, version)
+            if old is not None and uid in ("", old.uid):
+                del self._pvs[volume][pv]
                 self._pv_of_uid.pop(old.uid, None)
             return Touched(frozenset({volume}), self._nodes_of(volume)) if volume else NOTHING
 

@@ -92,6 +92,11 @@ class Memory:
         with self.changed:
             self._delete((plural, namespace, name), {})
 
+    def let_go(self, plural: str, name: str, namespace: str = "") -> None:
+        """Whoever held it by a finalizer does so no longer."""
+        with self.changed:
+            self._drop((plural, namespace, name))
+
     def all(self, plural: str) -> list[Obj]:
         with self.changed:
             return [obj for (kind, _, _), obj in sorted(self.objects.items()) if kind == plural]

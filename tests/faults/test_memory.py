@@ -214,7 +214,7 @@ class Seen:
     def seen(self, obj: kube.Obj) -> None:
         self._tell("seen", f"{kube.name(obj)}={obj.get('data', {}).get('n', '')}")
 
-    def gone(self, key: kube.Key) -> None:
+    def gone(self, key: kube.Key, *_: str) -> None:
         self._tell("gone", key[1])
 
     def synced(self) -> None:

@@ -80,7 +80,7 @@ class Names:
     def seen(self, obj: Obj) -> None:
         self.told.append(f"seen {obj['metadata']['name']}")
 
-    def gone(self, key: Key) -> None:
+    def gone(self, key: Key, *_: str) -> None:
         self.told.append(f"gone {key[1]}")
 
     def synced(self) -> None:

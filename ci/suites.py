@@ -51,7 +51,7 @@ CLUSTER_TOOLS = (
     *("helm4", "helm3", "kustomize", "argocd", "flux"),
 )
 # The longest: they take as much time as all other tests on a real cluster together, so they have a lane of their own.
-PRODUCT = ("chart_gitops", "chart_lifecycle", "failover_nodes")
+PRODUCT = ("chart_gitops", "failover_nodes")
 CLUSTER = tuple(
     path.stem.removeprefix("test_")
     for path in sorted((ROOT / "tests" / "cluster").glob("test_*.py"))

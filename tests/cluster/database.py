@@ -157,13 +157,13 @@ class Database:
         return self.run_job("failover", *more)
 
     def run_job(self, job: str, *more: str) -> str:
-        """As `kubectl create job --from=cronjob/…`; returns its log when it has ended."""
+        """As `kubectl create job --from=cronjob/…`; returns its log when it has ended, "" when its pod was evicted."""
         self._runs += 1
         name = f"run-{self._runs}-{int(time.time())}"
         self.start_job(name, job, *more)
         # It waits for a Lease that a dead run holds, watches PD for 15 s, and then for what it was told with --wait.
         self.wait_for(lambda: self.ended(name), 300, f"Job {name} ended", self.seen)
-        return self.log(name)
+        return self.log_so_far(name)
 
     def start_job(self, name: str, job: str, *more: str) -> None:
         made = json.loads(
@@ -191,7 +191,7 @@ class Database:
         return self.kube.run("logs", f"job/{job}")
 
     def log_so_far(self, job: str) -> str:
-        """What the Job has said; "" while its container has not started."""
+        """What the Job has said; "" while its container has not started, or when it is no more."""
         try:
             return self.log(job)
         except ClusterError:

@@ -2,60 +2,59 @@
 end well?
 
 `explore` goes through all interleavings of faults, nature and the job's steps; twins are merged
-(canonical.py). A broken oath comes with the shortest way there. `Endings` lets each world go on without further
-faults and says how it ends.
+(canonical.py). A broken oath comes with the shortest way there. Each world is also let go on without further
+faults (endings.py).
+
+The worlds are dealt out to shards by their hash, each of which can be a process of its own: a level is expanded by
+all of them at once, and what belongs to another is handed over before the next.
 """
 
 from __future__ import annotations
 
-import sys
+import multiprocessing
+import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
 
 from hooks.failover.plan import plan
 from tests.model import nature
 from tests.model.canonical import canonical
-from tests.model.deeds import (
-    POLICY,
-    BrokenOathError,
-    Performer,
-    Planner,
-    first_reading,
-    job_steps,
-    perform,
-)
-from tests.model.sight import impossible, snapshot
-from tests.model.world import Step, World, led, well
+from tests.model.deeds import BrokenOathError, Performer, Planner, job_steps
+from tests.model.endings import ending
+from tests.model.sight import impossible
+from tests.model.world import Step, World
 
 
-@dataclass
+@dataclass(frozen=True)
+class Ending:
+    """How many worlds end so, and a shortest way to one of them."""
+
+    worlds: int
+    way: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Explored:
-    """`reached`: each reachable world → the one it was reached from first, and by which step.
+    """`trace`: the steps to the oath that was `broken`, if one was; else `ends`, if they were asked for."""
 
-    A world is kept by its hash alone, as the millions of them would not fit: of ten million worlds, two have the
-    same 64 bits once in 400,000 explorations.
-    """
-
-    reached: dict[int, tuple[int, str]] = field(default_factory=dict)
-    transitions: int = 0
-    seconds: float = 0.0
+    states: int
+    transitions: int
+    seconds: float
+    complete: bool
     broken: str = ""
     trace: tuple[str, ...] = ()
-    complete: bool = False
-
-    def way_to(self, world: World) -> tuple[str, ...]:
-        """The steps from the start."""
-        steps: list[str] = []
-        at = hash(world)
-        while at:
-            at, step = self.reached[at]
-            steps.append(step)
-        return tuple(reversed(steps[:-1]))
+    ends: dict[str, Ending] = field(default_factory=dict)
 
     def told(self) -> str:
         whole = "all" if self.complete else "the first"
-        return f"{whole} {len(self.reached)} states, {self.transitions} transitions in {self.seconds:.1f} s"
+        return (
+            f"{whole} {self.states} states, {self.transitions} transitions in {self.seconds:.1f} s; ends: "
+            + (", ".join(f"{end}: {one.worlds}" for end, one in self.ends.items()))
+        )
 
 
 def successors(
@@ -68,154 +67,203 @@ def successors(
     yield from nature.faults(world)
 
 
+Found = tuple[World, int]
+"""A world, and the one it was reached from."""
+
+
+@dataclass
+class Shard:
+    """The worlds whose hash falls to this one of `of` shards.
+
+    A world is kept by its hash alone, as the millions of them would not fit: of ten million worlds, two have the
+    same 64 bits once in 400,000 explorations. `before`: each of its worlds → the one it was reached from first.
+    """
+
+    number: int
+    of: int
+    planner: Planner
+    act: Performer | None
+    wants_ends: bool
+    before: dict[int, int] = field(default_factory=dict)
+    met: set[int] = field(default_factory=set)
+    """Under whatever names: most steps lead to worlds met before."""
+    edge: list[World] = field(default_factory=list)
+    transitions: int = 0
+    broken: tuple[str, int] | None = None
+    ends: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """End → how many, and the first of them."""
+    known: dict[int, str] = field(default_factory=dict)
+
+    def level(self, handed_over: list[bytes]) -> list[bytes]:
+        """Take in what other shards found, and expand all worlds of the level; what is found for each other shard."""
+        for found in handed_over:
+            self.take(pickle.loads(found))
+        level, self.edge = self.edge, []
+        out: list[list[Found]] = [[] for _ in range(self.of)]
+        for world in level:
+            here = hash(world)
+            try:
+                steps = list(successors(world, self.planner, self.act))
+            except BrokenOathError as broken:
+                self.broken = str(broken), here
+                break
+            self.transitions += len(steps)
+            for _, after in steps:
+                if hash(after) in self.met:
+                    continue
+                self.met.add(hash(after))
+                twin = canonical(after)
+                owner = hash(twin) % self.of
+                if owner == self.number:
+                    self.take([(twin, here)])
+                elif twin is after or hash(twin) not in self.met:
+                    self.met.add(hash(twin))
+                    out[owner].append((twin, here))
+        return [pickle.dumps(found, protocol=5) if found else b"" for found in out]
+
+    def take(self, found: list[Found]) -> None:
+        for world, reached_from in found:
+            key = hash(world)
+            if key in self.before:
+                continue
+            self.before[key] = reached_from
+            if wrong := impossible(world):
+                raise AssertionError(f"an impossible world: {wrong}: {world}")
+            self.edge.append(world)
+            if self.wants_ends:
+                end = ending(world, self.planner, self.known)
+                count, first = self.ends.get(end, (0, key))
+                self.ends[end] = count + 1, first
+
+    def state(self) -> tuple[int, int, int, tuple[str, int] | None]:
+        """Worlds at the edge, worlds, transitions; the broken oath and the hash of the world before it."""
+        return len(self.edge), len(self.before), self.transitions, self.broken
+
+    def reached_from(self, key: int) -> int:
+        """0 for the start."""
+        return self.before[key]
+
+    def endings(self) -> dict[str, tuple[int, int]]:
+        return self.ends
+
+
+class Crew:
+    """All shards: one here, or each in a process of its own."""
+
+    def __init__(self, shards: list[Shard], pipes: list[Connection]) -> None:
+        self._shards = shards
+        self._pipes = pipes
+
+    def each(self, name: str, *arguments: Any, to: list[Any] | None = None) -> list[Any]:
+        """Ask all of them, at once; with `to` each has its own last argument."""
+        asked = [(name, *arguments, *([to[i]] if to else [])) for i in range(len(self._shards))]
+        if not self._pipes:
+            return [getattr(self._shards[i], one[0])(*one[1:]) for i, one in enumerate(asked)]
+        for pipe, one in zip(self._pipes, asked, strict=True):
+            pipe.send(one)
+        return [pipe.recv() for pipe in self._pipes]
+
+    def one(self, number: int, name: str, *arguments: Any) -> Any:
+        if not self._pipes:
+            return getattr(self._shards[number], name)(*arguments)
+        self._pipes[number].send((name, *arguments))
+        return self._pipes[number].recv()
+
+
+@contextmanager
+def crew(shards: list[Shard]) -> Iterator[Crew]:
+    if len(shards) == 1:
+        yield Crew(shards, [])
+        return
+    # Forked, so that all have the same hashes.
+    context = multiprocessing.get_context("fork")
+    pipes, processes = [], []
+    for shard in shards:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, shard), daemon=True)
+        process.start()
+        theirs.close()
+        pipes.append(ours)
+        processes.append(process)
+    try:
+        yield Crew(shards, pipes)
+    finally:
+        for pipe in pipes:
+            pipe.send(None)
+        for process in processes:
+            process.join()
+
+
+def serve(pipe: Connection, shard: Shard) -> None:
+    """In the shard's own process, until it is told that it is over."""
+    for name, *arguments in iter(pipe.recv, None):
+        pipe.send(getattr(shard, name)(*arguments))
+
+
 def explore(
     start: World,
     planner: Planner = plan,
     act: Performer | None = None,
     *,
-    meet: Callable[[World], object] = lambda _: None,
-    at_most: int = 10**8,
+    ends: bool = True,
+    at_most: int = 10**9,
+    processes: int = 1,
 ) -> Explored:
-    """Breadth first from `start`; ends at the first broken oath, so its trace is a shortest one.
-
-    `meet` is called with each world, once.
-    """
+    """Breadth first from `start`; stops at the level of the first broken oath, so its trace is a shortest one."""
     began = time.monotonic()
-    found = Explored()
+    shards = [Shard(i, processes, planner, act, ends) for i in range(processes)]
     first = canonical(start)
-    found.reached[hash(first)] = (0, "")
-    meet(first)
-    edge = [first]
-    met = {hash(start), hash(first)}  # under whatever names: most steps lead to worlds met before
-    while edge and len(found.reached) < at_most and not found.broken:
-        beyond: list[World] = []
-        for world in edge:
-            here = hash(world)
-            try:
-                for step, after in successors(world, planner, act):
-                    found.transitions += 1
-                    if hash(after) in met:
-                        continue
-                    met.add(hash(after))
-                    twin = canonical(after)
-                    if hash(twin) in found.reached:
-                        continue
-                    found.reached[hash(twin)] = (here, sys.intern(step))
-                    if wrong := impossible(twin):
-                        raise AssertionError(f"an impossible world: {wrong}; {found.way_to(twin)}")
-                    meet(twin)
-                    beyond.append(twin)
-            except BrokenOathError as broken:
-                found.broken = str(broken)
-                found.trace = found.way_to(world)
+    shards[hash(first) % processes].take([(first, 0)])
+    with crew(shards) as all_shards:
+        handed: list[list[bytes]] = [[] for _ in shards]
+        while True:
+            out = all_shards.each("level", to=handed)
+            handed = [[found[i] for found in out if found[i]] for i in range(processes)]
+            states = all_shards.each("state")
+            edge = sum(one[0] for one in states) + sum(map(len, handed))
+            reached = sum(one[1] for one in states)
+            broken = min((one[3] for one in states if one[3]), default=None)
+            if broken or not edge or reached >= at_most:
                 break
-        edge = beyond
-    found.complete = not edge and not found.broken
-    found.seconds = time.monotonic() - began
-    return found
 
+        def way_to(key: int) -> tuple[str, ...]:
+            return steps_through(start, keys_to(key, all_shards, processes), planner, act)
 
-# --- How a world ends when nothing else breaks ----------------------------------------------------
-
-ROUNDS = 60
-
-
-def settle(world: World, planner: Planner = plan) -> World:
-    """One fair round without faults or recoveries: nature does all it can, then the job has one whole run."""
-    for _ in range(200):
-        step = next(
-            (
-                after
-                for told, after in nature.nature(world)
-                if after != world and not told.startswith(("15 s", "half"))
-            ),
-            None,
+        met: dict[str, tuple[int, int]] = {}
+        for of_shard in [] if broken else all_shards.each("endings"):
+            for end, (count, key) in of_shard.items():
+                before, first = met.get(end, (0, key))
+                met[end] = before + count, first
+        return Explored(
+            states=reached,
+            transitions=sum(one[2] for one in states),
+            seconds=time.monotonic() - began,
+            complete=not edge and not broken,
+            broken=broken[0] if broken else "",
+            trace=way_to(broken[1]) if broken else (),
+            ends={end: Ending(count, way_to(key)) for end, (count, key) in sorted(met.items())},
         )
-        if step is None:
-            break
-        world = step
-    for told, after in nature.time_passes(world):
-        if told == "half an hour passes":
-            world = after
-    return run_job(world, planner)
 
 
-def run_job(world: World, planner: Planner = plan) -> World:
-    """A run of the job with nothing in between but 15 s."""
-    world = world._replace(job=None, reading=None)
-    if not led(world):
-        return world
-    world = world._replace(reading=first_reading(world))
-    world = next((after for told, after in nature.time_passes(world) if told == "15 s pass"), world)
-    if world.reading is None or not led(world):
-        return world._replace(reading=None)
-    planned = next(
-        (after for told, after in job_steps(world, planner) if told.startswith("the job plans")),
-        None,
-    )
-    if planned is not None and planned.job is not None:
-        for deed in planned.job:
-            planned = perform(planned, deed)
-        world = planned
-    return world._replace(job=None, reading=None)
+def keys_to(key: int, all_shards: Crew, processes: int) -> list[int]:
+    """The hashes of the worlds on the way to this one, but for the start's."""
+    keys: list[int] = []
+    while before := all_shards.one(key % processes, "reached_from", key):
+        keys.append(key)
+        key = before
+    return keys[::-1]
 
 
-def ending(world: World, planner: Planner = plan, known: dict[int, str] | None = None) -> str:
-    """How it ends: "well", or the codes of what is waited for or refused once nothing changes any more;
-    "never" if it goes on. `known` is by hash.
-    """
-    memory = known if known is not None else {}
-    trail: list[int] = []
-    at = canonical(world._replace(job=None, reading=None))
-    for _ in range(ROUNDS):
-        here = hash(at)
-        if here in memory:
-            break
-        trail.append(here)
-        after = canonical(settle(at, planner))
-        if well(after):
-            memory[hash(after)] = "well"
-        elif after == at or hash(after) in trail:
-            memory[hash(after)] = reasons(after, planner) if after == at else "never: it goes round"
-        at = after
-    else:
-        memory[hash(at)] = "never"
-    for one in trail:
-        memory[one] = memory[hash(at)]
-    return memory[hash(at)]
-
-
-def reasons(world: World, planner: Planner = plan) -> str:
-    """The codes of a world in which the job has nothing to do."""
-    seen = with_reading(world)
-    said = planner(snapshot(seen), POLICY)
-    if said.actions:
-        return "never: " + ", ".join(a.code for a in said.actions)
-    codes = sorted(
-        {f"refuses {r.code}" for r in said.refusals} or {f"waits {w.code}" for w in said.waits}
-    )
-    return ", ".join(codes) or "silent"
-
-
-def with_reading(world: World) -> World:
-    if not led(world):
-        return world
-    seen = world._replace(job=None, reading=first_reading(world))
-    return next((after for told, after in nature.time_passes(seen) if told == "15 s pass"), seen)
-
-
-@dataclass
-class Endings:
-    """How each world that was met ends, without what the job was about to do: how many, and one of them."""
-
-    planner: Planner = plan
-    met: dict[str, tuple[int, World]] = field(default_factory=dict)
-    _known: dict[int, str] = field(default_factory=dict)
-
-    def meet(self, world: World) -> None:
-        end = sys.intern(ending(world, self.planner, self._known))
-        before, first = self.met.get(end, (0, world))
-        self.met[end] = (before + 1, first)
-
-    def told(self) -> str:
-        return ", ".join(f"{end}: {count}" for end, (count, _) in self.met.items())
+def steps_through(
+    start: World, keys: list[int], planner: Planner, act: Performer | None
+) -> tuple[str, ...]:
+    """The way again, with the names of its steps: to keep these for each world takes too much room."""
+    world, told = canonical(start), []
+    for key in keys:
+        step, world = next(
+            (step, twin)
+            for step, after in successors(world, planner, act)
+            if hash(twin := canonical(after)) == key
+        )
+        told.append(step)
+    return tuple(told)

@@ -17,7 +17,8 @@ import pytest
 
 from hooks.failover.plan import plan
 from tests.model.deeds import POLICY, BrokenOathError, perform
-from tests.model.explore import ending, successors
+from tests.model.endings import ending
+from tests.model.explore import successors
 from tests.model.quick import SOAK
 from tests.model.sight import impossible, snapshot
 from tests.model.world import Step, World, start

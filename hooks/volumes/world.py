@@ -18,9 +18,9 @@ from typing import Any
 
 from hooks.kube.kinds import Obj, name, namespace, version
 from hooks.volumes import inventory, parse, requests
-from hooks.volumes.buried import Buried
 from hooks.volumes.inventory import Inventory, InventoryError
 from hooks.volumes.model import Claim, Disk, Finished, Node, Now, Policy, Pv, View, Volume
+from hooks.volumes.news import Buried, no_news, older
 from schema import names
 
 
@@ -80,7 +80,7 @@ class World:
             if self._buried.holds(new.uid, new.version):
                 return NOTHING
             old = self._volumes.get(new.name)
-            if old is not None and old[0].uid == new.uid and _no_news(new.version, old[0].version):
+            if old is not None and old[0].uid == new.uid and no_news(new.version, old[0].version):
                 return NOTHING
             managers = set(self._managers)
             self._uncount(old)
@@ -94,7 +94,7 @@ class World:
             return self._touched(new.name, managers)
 
     def volume_gone(self, volume: str, uid: str = "", version: str = "") -> Touched:
-        """The one with this uid, at this resourceVersion, if they are known (buried.py)."""
+        """The one with this uid, at this resourceVersion, if they are known (news.py)."""
         with self._lock:
             old = self._volumes.get(volume)
             if uid:
@@ -129,7 +129,7 @@ class World:
                 return NOTHING
             pvs = self._pvs.setdefault(volume, {})
             old = pvs.get(new.name)
-            if old is not None and old.uid == new.uid and _no_news(new.version, old.version):
+            if old is not None and old.uid == new.uid and no_news(new.version, old.version):
                 return NOTHING
             pvs[new.name] = new
             self._pv_of_uid[new.uid] = volume
@@ -243,7 +243,7 @@ class World:
         text = str((obj.get("data") or {}).get(names.REQUESTS_KEY, ""))
         with self._lock:
             old = self._requests.get(node)
-            if old is not None and _older(version(obj), old[1]):
+            if old is not None and older(version(obj), old[1]):
                 return NOTHING
             self._requests[node] = (text, version(obj))
             return Touched(
@@ -394,13 +394,3 @@ class World:
 def _phase(status: bytes) -> str:
     found: Any = json.loads(status).get("phase")
     return str(found or "Pending")
-
-
-def _older(new: str, old: str) -> bool:
-    """Whether a resourceVersion is before another; what is no number is taken as news."""
-    return new.isdigit() and old.isdigit() and int(new) < int(old)
-
-
-def _no_news(new: str, old: str) -> bool:
-    """Whether an object was told before: older, or the watch's echo of our own write."""
-    return new == old or _older(new, old)

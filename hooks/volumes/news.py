@@ -1,7 +1,5 @@
-"""What was told to be gone, so that a word about it that comes in late brings nothing back.
-
-The answers to our own reads and writes come in beside the watches: a PV that was read, and deleted before the answer is
-taken in, would stand in the world for ever, since no watch tells of it again.
+"""Which word about an object is news: the answers to our own reads and writes come in beside the watches, and may be
+older than what these have told.
 """
 
 from __future__ import annotations
@@ -13,8 +11,24 @@ from dataclasses import dataclass, field
 _KEPT = 10_000
 
 
+def older(new: str, old: str) -> bool:
+    """Whether a resourceVersion is before another; what is no number is taken as news."""
+    return new.isdigit() and old.isdigit() and int(new) < int(old)
+
+
+def no_news(new: str, old: str) -> bool:
+    """Whether an object was told before: older, or the watch's echo of our own write."""
+    return new == old or older(new, old)
+
+
 @dataclass
 class Buried:
+    """What was told to be gone, so that a word about it that comes in late brings nothing back.
+
+    A PV that was read, and deleted before the answer is taken in, would stand in the world for ever: no watch tells of
+    it again.
+    """
+
     # uid → the resourceVersion of its end, the oldest first
     _ends: dict[str, int] = field(default_factory=dict)
 

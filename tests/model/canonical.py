@@ -3,13 +3,16 @@
 `canonical` renames nodes, disks and ordinals so that most such twins become equal: each gets a signature of
 all that is said about it, and they are renamed in the order of their signatures. Ties keep their order, so
 some twins are missed (a few more states) and never are two different worlds merged: the result is the same
-world under other names.
+world under other names, without what nothing asks for any more (forgetting.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 
+from tests.model.forgetting import forgotten
 from tests.model.world import (
     Claim,
     Content,
@@ -23,8 +26,11 @@ from tests.model.world import (
     World,
 )
 
+NO_NUMBERS: Mapping[tuple[str, int, int], int] = MappingProxyType({})
+
 
 def canonical(world: World) -> World:
+    world = numbered_anew(forgotten(world))
     tikv = order([store_signature(world, i) for i in range(len(world.tikv))])
     pd = order([member_signature(world, i) for i in range(len(world.pd))])
     disk_signatures = disks_signatures(world, tikv, pd)
@@ -35,6 +41,44 @@ def canonical(world: World) -> World:
     if all(names == sorted(names) for names in (nodes, disks, tikv, pd)):
         return world
     return renamed(world, nodes, disks, tikv, pd)
+
+
+def numbered_anew(world: World) -> World:
+    """The stores and members of each ordinal numbered from 0: after a replacement it is as before it."""
+    used: dict[tuple[str, int], set[int]] = {}
+    for component, i, k in identities(world):
+        used.setdefault((component, i), set()).add(k)
+    numbers = {
+        (*whose, k): new
+        for whose, ks in used.items()
+        for new, k in enumerate(sorted(ks))
+        if k != new
+    }
+    if not numbers:
+        return world
+    nodes, disks, tikv, pd = (
+        list(range(len(of))) for of in (world.nodes, world.disks, world.tikv, world.pd)
+    )
+    return renamed(world, nodes, disks, tikv, pd, numbers)
+
+
+def identities(world: World) -> Iterator[tuple[str, int, int]]:
+    """Of every store and member that is still spoken of."""
+    yield from (("tikv", *store.id) for store in world.stores)
+    yield from (("pd", *member.id) for member in world.members)
+    yield from (disk.content for disk in world.disks if disk.content is not None)
+    yield from (note.owner for note in world.notes)
+    if world.reading is not None:
+        yield from (("tikv", *one) for one in world.reading.known)
+        yield from (("pd", *one) for one in world.reading.unhealthy | world.reading.nameless)
+    for deed in world.job or ():
+        match deed:
+            case ("unevict" | "retire" | "force", (int(i), int(k)), *_):
+                yield "tikv", i, k
+            case ("remove", (int(i), int(k)), *_):
+                yield "pd", i, k
+            case ("note" | "settle" | "forget", _, (str(component), int(i), int(k)), *_):
+                yield component, i, k
 
 
 def order(signatures: list[tuple[object, ...]]) -> list[int]:
@@ -143,18 +187,21 @@ def node_signatures(
     ]
 
 
-def content(held: Content, tikv: list[int], pd: list[int]) -> Content:
-    return owner(held, tikv, pd) if held is not None else None
-
-
 def owner(held: tuple[str, int, int], tikv: list[int], pd: list[int]) -> tuple[str, int, int]:
     component, i, k = held
     return (component, (tikv if component == "tikv" else pd)[i], k)
 
 
 def renamed(
-    world: World, nodes: list[int], disks: list[int], tikv: list[int], pd: list[int]
+    world: World,
+    nodes: list[int],
+    disks: list[int],
+    tikv: list[int],
+    pd: list[int],
+    numbers: Mapping[tuple[str, int, int], int] = NO_NUMBERS,
 ) -> World:
+    """New name by old name; `numbers`: by whose an identity is and its old number."""
+
     def places(old: tuple[Place, ...], names: list[int]) -> tuple[Place, ...]:
         new = [old[0]] * len(old)
         for i, (claim, pod) in enumerate(old):
@@ -168,22 +215,33 @@ def renamed(
             )
         return tuple(new)
 
+    def store(one: tuple[int, int]) -> tuple[int, int]:
+        i, k = one
+        return tikv[i], numbers.get(("tikv", i, k), k)
+
+    def member(one: tuple[int, int]) -> tuple[int, int]:
+        i, k = one
+        return pd[i], numbers.get(("pd", i, k), k)
+
+    def whose(old: tuple[str, int, int]) -> tuple[str, int, int]:
+        return (old[0], *(store if old[0] == "tikv" else member)(old[1:]))
+
     def stores(some: frozenset[tuple[int, int]]) -> frozenset[tuple[int, int]]:
-        return frozenset((tikv[i], k) for i, k in some)
+        return frozenset(map(store, some))
 
     def members(some: frozenset[tuple[int, int]]) -> frozenset[tuple[int, int]]:
-        return frozenset((pd[i], k) for i, k in some)
+        return frozenset(map(member, some))
 
     def deed(old: tuple[object, ...]) -> tuple[object, ...]:
         match old:
             case ("unevict", (int(i), int(k))):
-                return ("unevict", (tikv[i], k))
+                return ("unevict", store((i, k)))
             case ("retire" | "force" as how, (int(i), int(k)), int(leader)):
-                return (how, (tikv[i], k), pd[leader])
+                return (how, store((i, k)), pd[leader])
             case ("remove", (int(i), int(k)), *rest):
-                return ("remove", (pd[i], k), *rest)
-            case ("note" | "settle" | "forget" as how, int(d), tuple(o), *rest):
-                return (how, disks[d], owner(o, tikv, pd), *rest)
+                return ("remove", member((i, k)), *rest)
+            case ("note" | "settle" | "forget" as how, int(d), (str(c), int(i), int(k)), *rest):
+                return (how, disks[d], whose((c, i, k)), *rest)
             case ("claim", str(c), int(i), int(d)):
                 return ("claim", c, (tikv if c == "tikv" else pd)[i], disks[d])
             case ("pod", str(c), int(i), *rest):
@@ -195,21 +253,20 @@ def renamed(
         new_nodes[nodes[i]] = state
     new_disks = [world.disks[0]] * len(disks)
     for i, d in enumerate(world.disks):
-        new_disks[disks[i]] = Disk(nodes[d.node], d.sound, content(d.content, tikv, pd))
+        held = None if d.content is None else whose(d.content)
+        new_disks[disks[i]] = Disk(nodes[d.node], d.sound, held)
     seen = world.reading
     return world._replace(
         nodes=tuple(new_nodes),
         disks=tuple(new_disks),
         tikv=places(world.tikv, tikv),
         pd=places(world.pd, pd),
-        stores=tuple(sorted(Store((tikv[s.id[0]], s.id[1]), s.kind, s.beat) for s in world.stores)),
+        stores=tuple(sorted(Store(store(s.id), s.kind, s.beat) for s in world.stores)),
         peers=stores(world.peers),
-        members=tuple(sorted(Member((pd[m.id[0]], m.id[1]), m.named) for m in world.members)),
+        members=tuple(sorted(Member(member(m.id), m.named) for m in world.members)),
         leader=None if world.leader is None else pd[world.leader],
         unheard=stores(world.unheard),
-        notes=tuple(
-            sorted(Note(disks[n.disk], owner(n.owner, tikv, pd), n.state) for n in world.notes)
-        ),
+        notes=tuple(sorted(Note(disks[n.disk], whose(n.owner), n.state) for n in world.notes)),
         reading=None
         if seen is None
         else Reading(

@@ -128,4 +128,6 @@ class World:
             status, body = self._api.request("GET", service + path)
         except OSError:
             return None
-        return body if status == 200 else None
+        # PD calls its lists of regions plain text.
+        found = json.loads(body) if status == 200 and isinstance(body, str) else body
+        return found if status == 200 else None

@@ -128,6 +128,7 @@ class World:
             status, body = self._api.request("GET", service + path)
         except OSError:
             return None
+        if status != 200:
+            return None
         # PD calls its lists of regions plain text.
-        found = json.loads(body) if status == 200 and isinstance(body, str) else body
-        return found if status == 200 else None
+        return json.loads(body) if isinstance(body, str) else body

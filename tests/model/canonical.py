@@ -8,11 +8,11 @@ world under other names, without what nothing asks for any more (forgetting.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-from tests.model.forgetting import forgotten
+from tests.model.forgetting import forgotten, identities
 from tests.model.world import (
     Claim,
     Content,
@@ -60,25 +60,6 @@ def numbered_anew(world: World) -> World:
         list(range(len(of))) for of in (world.nodes, world.disks, world.tikv, world.pd)
     )
     return renamed(world, nodes, disks, tikv, pd, numbers)
-
-
-def identities(world: World) -> Iterator[tuple[str, int, int]]:
-    """Of every store and member that is still spoken of."""
-    yield from (("tikv", *store.id) for store in world.stores)
-    yield from (("pd", *member.id) for member in world.members)
-    yield from (disk.content for disk in world.disks if disk.content is not None)
-    yield from (note.owner for note in world.notes)
-    if world.reading is not None:
-        yield from (("tikv", *one) for one in world.reading.known)
-        yield from (("pd", *one) for one in world.reading.unhealthy | world.reading.nameless)
-    for deed in world.job or ():
-        match deed:
-            case ("unevict" | "retire" | "force", (int(i), int(k)), *_):
-                yield "tikv", i, k
-            case ("remove", (int(i), int(k)), *_):
-                yield "pd", i, k
-            case ("note" | "settle" | "forget", _, (str(component), int(i), int(k)), *_):
-                yield component, i, k
 
 
 def order(signatures: list[tuple[object, ...]]) -> list[int]:

@@ -116,8 +116,8 @@ class Shard:
                 owner = hash(twin) % self.of
                 if owner == self.number:
                     self.take([(twin, here)])
-                # A world that is its own twin was noted as met a moment ago.
-                elif twin is after or hash(twin) not in self.met:
+                # A world that equals its twin was noted as met a moment ago.
+                elif hash(twin) == hash(after) or hash(twin) not in self.met:
                     self.met.add(hash(twin))
                     out[owner].append((twin, here))
         return [pickle.dumps(found, protocol=5) if found else b"" for found in out]

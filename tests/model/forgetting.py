@@ -6,6 +6,8 @@ forgotten, and leads to the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tests.model.world import NodeState, Reading, World
 
 FINAL = frozenset({"Tombstone", "Destroyed", "Removed"})
@@ -32,18 +34,14 @@ def _stores(world: World) -> World:
     if all(store.kind in ("live", "offline") for store in world.stores):
         return world
     filled = {store.id[0] for store in world.stores if store.kind in ("live", "offline")}
-    spoken_of = {
-        disk.content[1:] for disk in world.disks if disk.content and disk.content[0] == "tikv"
-    }
-    spoken_of |= {note.owner[1:] for note in world.notes if note.owner[0] == "tikv"}
-    for deed in world.job or ():
-        spoken_of |= {part for part in deed if isinstance(part, tuple)}
-        spoken_of |= {part[1:] for part in deed if isinstance(part, tuple) and len(part) == 3}
+    spoken_of = set(identities(world._replace(stores=(), reading=None)))
     return world._replace(
         stores=tuple(
             store._replace(beat="short") if store.kind in ("destroyed", "tombstone") else store
             for store in world.stores
-            if store.kind != "tombstone" or store.id[0] not in filled or store.id in spoken_of
+            if store.kind != "tombstone"
+            or store.id[0] not in filled
+            or ("tikv", *store.id) in spoken_of
         )
     )
 
@@ -91,3 +89,22 @@ def _nodes(world: World) -> World:
             for i, state in enumerate(world.nodes)
         )
     )
+
+
+def identities(world: World) -> Iterator[tuple[str, int, int]]:
+    """Of every store and member that is still spoken of."""
+    yield from (("tikv", *store.id) for store in world.stores)
+    yield from (("pd", *member.id) for member in world.members)
+    yield from (disk.content for disk in world.disks if disk.content is not None)
+    yield from (note.owner for note in world.notes)
+    if world.reading is not None:
+        yield from (("tikv", *one) for one in world.reading.known)
+        yield from (("pd", *one) for one in world.reading.unhealthy | world.reading.nameless)
+    for deed in world.job or ():
+        match deed:
+            case ("unevict" | "retire" | "force", (int(i), int(k)), *_):
+                yield "tikv", i, k
+            case ("remove", (int(i), int(k)), *_):
+                yield "pd", i, k
+            case ("note" | "settle" | "forget", _, (str(component), int(i), int(k)), *_):
+                yield component, i, k

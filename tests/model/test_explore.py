@@ -1,8 +1,7 @@
 """Every reachable world of small clusters, and how each of them ends: with up to two faults at any moment.
 
 What was explored is printed with its numbers (`pytest -s`). The stores and the members apart are explored with two
-faults, both together with one, and in the long version (HELM_TIDB_SOAK=1) with two: 2.1 million worlds, a quarter of
-an hour on two cores.
+faults, both together with one, and in the long version (HELM_TIDB_SOAK=1) with two, on all cores.
 """
 
 from __future__ import annotations
@@ -69,6 +68,14 @@ def test_every_world_ends_well_or_says_why_not(explored: Explored) -> None:
 
 
 # --- The explorer itself: what is broken is found, by the shortest way ----------------------------
+
+
+def test_in_however_many_processes_the_same_worlds_are_reached() -> None:
+    alone, shared = (explore(start(shelter="pd", faults=1), processes=n) for n in (1, 3))
+    assert (shared.states, shared.transitions) == (alone.states, alone.transitions)
+    assert {e: one.worlds for e, one in shared.ends.items()} == {
+        e: one.worlds for e, one in alone.ends.items()
+    }
 
 
 def test_a_plan_that_does_not_count_the_copies_of_a_region_is_found(

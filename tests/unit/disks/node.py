@@ -17,7 +17,7 @@ from hooks.disks.config import ConfigFile
 from hooks.disks.inventory import Node
 from hooks.disks.observe import Candidate, Snapshot
 from hooks.disks.requests import Request
-from tests.unit.disks.worlds import candidate
+from tests.unit.disks.worlds import candidate, fill, folder, mark
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schema"
 INVENTORY = jsonschema.Draft7Validator(
@@ -118,3 +118,11 @@ class World:
     def disk(self, index: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = self.cluster.published[-1]["disks"][index]
         return found
+
+
+def in_use(world: World) -> None:
+    """Its disk holds a generation with a database's files, and the agent has seen it."""
+    mark(world.root)
+    (world.root / folder()).mkdir()
+    fill(world.root / folder())
+    world.settle()

@@ -37,7 +37,7 @@ def test_recorded_layout(name: str, tmp_path: Path) -> None:
 
 
 def test_every_code_of_the_contract_is_shown_by_a_layout(tmp_path: Path) -> None:
-    """All but those that show only beside a marker or a request: test_agent.py and test_refusals.py have them."""
+    """All but those that show beside a marker or a request alone (test_agent_identity.py, test_refusals.py)."""
     schema = yaml.safe_load(
         (Path(__file__).resolve().parents[3] / "schema/inventory.schema.yaml").read_text()
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from hooks.disks.mountinfo import Mount
 from hooks.disks.observe import Candidate, Snapshot
 from hooks.disks.requests import Request, WipeRequest
 from hooks.disks.stack import Disk, Stack
+from hooks.disks.wipe import Progress, clear
 from schema import names
 
 IDENTITY = "nvme-eui.0025388b710116a1"
@@ -143,3 +144,14 @@ def fill(path: Path) -> None:
     (path / "out").symlink_to("/etc")
     (path / "gone").symlink_to("nowhere")
     os.mkfifo(path / "pipe")
+
+
+def names_in(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def run_wipe(root: Path, asked: Request, *, proceed: Callable[[], bool] = lambda: True) -> Progress:
+    progress = Progress()
+    with opened(root) as descriptor:
+        clear(descriptor, asked, proceed=proceed, progress=progress, trim=False)
+    return progress

@@ -75,8 +75,9 @@ Found = tuple[World, int]
 class Shard:
     """The worlds whose hash falls to this one of `of` shards.
 
-    A world is kept by its hash alone, as the millions of them would not fit: of ten million worlds, two have the
-    same 64 bits once in 400,000 explorations. `before`: each of its worlds → the one it was reached from first.
+    A world is kept by its hash alone, as the millions of them would not fit: of forty million worlds (every name that
+    one was met under), two have the same 64 bits once in 20,000 explorations. `before`: each of its worlds → the one it
+    was reached from first.
     """
 
     number: int

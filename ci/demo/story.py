@@ -236,7 +236,7 @@ class Story:
         return ranked[0], sorted(homes[ranked[0]])
 
     def _node_missed(self, victim: str) -> str:
-        return "" if self.world.node_ready(victim) else f"Kubernetes calls {victim} NotReady"
+        return f"Kubernetes calls {victim} NotReady" if self.world.node_missed(victim) else ""
 
     def _whole(self) -> str:
         missing = self.world.from_pd("/pd/api/v1/regions/check/miss-peer")

@@ -137,7 +137,8 @@ def test_the_story_is_told_to_the_end(told: Told) -> None:
     assert "8 PersistentVolumes offered" in installed
     assert "6 claims of PD and TiKV bound, each to a whole disk" in installed
     # The doctor named the lost node as the cause, and quoted what becomes of each pod.
-    assert re.search(r"Node n\d: it is not Ready for \d+ s; .*demo-tikv-\d", told.text)
+    named = re.search(r"Node n\d: it is not Ready for \d+ s; .*demo-tikv-\d", told.text)
+    assert named, told.text
 
 
 def test_kubectl_completes_the_commands(told: Told, installed: Path) -> None:

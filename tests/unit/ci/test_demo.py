@@ -48,6 +48,20 @@ def test_milestones_are_told_as_they_come_and_what_is_missing_is_named(tmp_path:
     assert lines[-1].strip() == "… 6 more lines"
 
 
+def test_what_was_undone_before_the_last_came_is_waited_for_again(tmp_path: Path) -> None:
+    """Such as a node that was NotReady for a moment, and is Ready again when PD has lost the store."""
+    teller = Teller(tmp_path / "log")
+    asked = iter(["it is so", "", "", "it is so", "it is so"])
+    late = iter(["", "at last", "at last", "at last"])
+    reach(
+        [Milestone("flaps", lambda: next(asked)), Milestone("late", lambda: next(late))], 5, teller
+    )
+    assert next(asked, None) is None
+    teller.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.split("s  ")[1] for line in lines] == ["it is so", "at last"]
+
+
 def test_a_story_that_was_not_told_to_the_end_is_no_excerpt() -> None:
     with pytest.raises(excerpt.ExcerptError, match="is not told to the end; record it anew"):
         excerpt.excerpt("1. A Kubernetes\n   1.0 s  up\n")

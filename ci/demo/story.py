@@ -239,8 +239,13 @@ class Story:
         return f"Kubernetes calls {victim} NotReady" if self.world.node_missed(victim) else ""
 
     def _whole(self) -> str:
-        missing = self.world.from_pd("/pd/api/v1/regions/check/miss-peer")
-        return "PD has three copies of every region" if missing and not missing["count"] else ""
+        # A learner that is still without its data is no copy yet.
+        checks = [
+            self.world.from_pd(f"/pd/api/v1/regions/check/{check}")
+            for check in ("miss-peer", "pending-peer", "learner-peer")
+        ]
+        whole = all(found is not None and not found["count"] for found in checks)
+        return "PD has three copies of every region" if whole else ""
 
     def _pd_notices(self, pods: list[str]) -> str:
         for store in self._stores():

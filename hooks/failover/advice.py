@@ -96,12 +96,12 @@ def regions_endangered(store: Store, regions: Regions) -> Refusal:
         code="regions-endangered",
         subject=Subject("Store", str(store.id)),
         why=(
-            f"{regions.endangered} of the {regions.listed} regions with a peer that is down, missing, pending or on a "
-            f"destroyed store would keep no majority without it, among them {ids(regions.examples)}"
+            f"{regions.endangered} of the {regions.listed} regions with a peer on it, on a destroyed store, or one "
+            f"that is down, missing or pending would keep no majority without it, among them {ids(regions.examples)}"
         ),
         remedy=(
             "wait until PD has repaired them, or bring this store's machine back: it may hold their last good copy; "
-            "`pd-ctl region check down-peer` and `pd-ctl region store ID` of a destroyed one list them"
+            "`pd-ctl region store ID` of it and of each destroyed one, and `pd-ctl region check down-peer`, list them"
         ),
         numbers={"endangered": regions.endangered, "listed": regions.listed},
     )

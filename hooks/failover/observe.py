@@ -273,13 +273,14 @@ class Observer:
         if store is None:
             return view
         gone = {one.id for one in view.stores if one.retired}
-        # No check lists a peer on a destroyed store before its region has missed it for ten minutes.
+        # No check lists a peer before its region has missed it for ten minutes, on a destroyed store neither; and none
+        # a region of two voters and a learner that has its data, but is not promoted yet.
         leaving = [
             s.id for s in view.stores if s.physically_destroyed and s.state is pd.StoreState.OFFLINE
         ]
         listed = itertools.chain(
             *(self.pd.regions(check) for check in REGION_CHECKS),
-            *(self.pd.regions_of(one) for one in leaving),
+            *(self.pd.regions_of(one) for one in (store.id, *leaving)),
         )
         return dataclasses.replace(view, regions=regions_without(store.id, gone, listed))
 

@@ -177,8 +177,8 @@ class Pd:
     def regions_of(self, store_id: int) -> Iterator[model.Region]:
         """GET /regions/store/{id}: every region with a peer there, as PD knows it; streamed as `regions` is.
 
-        The checks pass over a peer on a store that was destroyed until its region's leader has missed it for
-        max-peer-down-duration (10 min).
+        The checks pass over a peer on a store that is silent or was destroyed until its region's leader has missed
+        it for max-peer-down-duration (10 min).
         """
         yield from self._listed(f"{V1}/regions/store/{store_id}")
 

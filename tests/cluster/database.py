@@ -113,7 +113,10 @@ class Database:
             sorted(map(pod_at, stores)) == [f"{NAME}-tikv-{i}" for i in range(3)]
             and all(store["state_name"] == "Up" for store in stores)
             and len(self.members()) == 3
-            and all(self.regions(check) == 0 for check in ("miss-peer", "down-peer"))
+            and all(
+                self.regions(check) == 0
+                for check in ("miss-peer", "down-peer", "pending-peer", "learner-peer")
+            )
             and self.release.ready(pd=3, tikv=3)
             and bool(self.release.pods("tidb"))
         )

@@ -114,7 +114,7 @@ class SmallPd:
             region = {
                 "id": 2,
                 "peers": [
-                    {"role_name": "Voter", "store_id": i}
+                    {"role_name": "Learner" if s["peer"] == "learner" else "Voter", "store_id": i}
                     for i, s in self.stores.items()
                     if s["peer"]
                 ],

@@ -94,7 +94,21 @@ def test_a_region_that_waits_to_leave_a_destroyed_store_keeps_its_next_one_from_
     stage.pd.stores[9] = {"address": address, "kind": "destroyed", "peer": True, **just_now}
     stage.pd.stores[11]["peer"] = False
     assert stage.run() is Exit.REFUSED
-    assert "1 of the 1 regions with a peer that is down, missing, pending or on a" in stage.said[-1]
+    assert (
+        "1 of the 1 regions with a peer on it, on a destroyed store, or one that" in stage.said[-1]
+    )
+    assert stage.destroyed() == {}
+
+
+def test_a_region_whose_third_copy_is_not_promoted_yet_keeps_a_store_from_being_retired() -> None:
+    """It has three peers, none of them pending, and one is missed for a minute: none of PD's checks lists it."""
+    stage = Stage("store")
+    stage.run()
+    stage.lose()
+    stage.pd.stores[12] |= {"alive": False, "last": stage.pd.now - 60}
+    stage.pd.stores[11]["peer"] = "learner"
+    assert stage.run() is Exit.REFUSED
+    assert "1 of the 1 regions with a peer on it" in stage.said[-1]
     assert stage.destroyed() == {}
 
 

@@ -193,13 +193,13 @@ def reading(world: World) -> Reading | None:
 
 def with_regions(view: PdView, world: World, store: StoreId) -> PdView:
     """As PD's lists would say it of the one region set: a voter counts as down once its region has missed it for long,
-    and one on a destroyed store because the regions of each are asked for.
+    and one on a destroyed store because the regions of each are asked for; as are the store's own.
     """
     missed = {s.id for s in world.stores if s.beat == "long"} - (beating(world) & intact(world))
     silent = world.peers & (missed | given_up(world))
     left = world.peers - silent - {store}
-    endangered = len(left) < majority(len(world.peers)) and bool(silent)
-    listed = 1 if silent else 0
+    listed = 1 if silent or store in world.peers else 0
+    endangered = listed and len(left) < majority(len(world.peers))
     regions = Regions(
         store_number(store), listed, 1 if endangered else 0, (2,) if endangered else ()
     )

@@ -118,13 +118,12 @@ def test_fewer_copies_than_a_majority_needs(copies: int, expected: str) -> None:
 
 
 def test_a_region_that_would_keep_no_majority() -> None:
-
     seen = see_pd(scene(*LOST), regions=Regions(21, 34, 2, (7, 9)))
     refusal = plan(seen, POLICY).refusals[0]
     assert refusal.code == "regions-endangered"
     assert refusal.why == (
-        "2 of the 34 regions with a peer that is down, missing, pending or on a destroyed store would keep no majority "
-        "without it, among them 7, 9"
+        "2 of the 34 regions with a peer on it, on a destroyed store, or one that is down, missing or pending would "
+        "keep no majority without it, among them 7, 9"
     )
 
 

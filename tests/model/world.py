@@ -15,8 +15,8 @@ answers of a real PD:
   listed.
 - A claim goes only after its pod; a pod on a lost node only by force; a deleted Node's pods are collected.
 
-Left out: time beyond "a while" and "long", several region sets, TiFlash, network volumes (test_failover.py has
-those).
+Left out: time beyond "a while" and "long", several region sets, learners (a replica moves in one step), TiFlash,
+network volumes (test_gates.py has those).
 """
 
 from __future__ import annotations

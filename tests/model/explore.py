@@ -88,6 +88,8 @@ class Shard:
     before: dict[int, int] = field(default_factory=dict)
     met: set[int] = field(default_factory=set)
     """Under whatever names: most steps lead to worlds met before."""
+    handed: set[int] = field(default_factory=set)
+    """Handed over to their shards. Not the same as met: a twin may have a twin itself, where signatures tie."""
     edge: list[World] = field(default_factory=list)
     transitions: int = 0
     broken: tuple[str, int] | None = None
@@ -117,9 +119,8 @@ class Shard:
                 owner = hash(twin) % self.of
                 if owner == self.number:
                     self.take([(twin, here)])
-                # A world that equals its twin was noted as met a moment ago.
-                elif hash(twin) == hash(after) or hash(twin) not in self.met:
-                    self.met.add(hash(twin))
+                elif hash(twin) not in self.handed:
+                    self.handed.add(hash(twin))
                     out[owner].append((twin, here))
         return [pickle.dumps(found, protocol=5) if found else b"" for found in out]
 

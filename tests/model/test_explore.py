@@ -2,8 +2,8 @@
 
 What was explored is printed with its numbers (`pytest -s`). The stores and the members apart are explored with two
 faults, both together with one, and in the long version (HELM_TIDB_SOAK=1) with two, on all cores: 5,078,369 states and
-31,723,923 transitions, in 42 minutes on two cores, with 4 GB. (Another run had 50 states more: of twins that keep their
-names the seed of Python's hashes chooses some.)
+31,723,923 transitions, in 42 minutes on two cores, with 4 GB. (Another run had 50 states more: which twins of one world
+are kept apart depended on the order they were met in. It no longer does.)
 """
 
 from __future__ import annotations

@@ -84,16 +84,14 @@ class Api:
         except OSError:
             return False
 
-    def node_ready(self, name: str) -> bool:
-        """Whether the Node is Ready by a status that is newer than its last boot can be told from its Lease."""
+    def node_ready(self, name: str) -> bool | None:
+        """Whether Kubernetes calls the Node Ready; None when it says nothing: no answer, no Node, no condition yet."""
         try:
             status, node = self.request("GET", f"/api/v1/nodes/{name}")
         except OSError:
-            return False
-        return status == 200 and any(
-            item["type"] == "Ready" and item["status"] == "True"
-            for item in node["status"]["conditions"]
-        )
+            return None
+        conditions = node["status"].get("conditions", []) if status == 200 else []
+        return next((one["status"] == "True" for one in conditions if one["type"] == "Ready"), None)
 
 
 def wait_until(

@@ -108,14 +108,8 @@ class World:
     def claims(self) -> list[Object]:
         return self.items(f"/api/v1{_SPACE}/persistentvolumeclaims")
 
-    def node_missed(self, name: str) -> bool:
-        """Whether Kubernetes says that the Node is not Ready; no answer says nothing."""
-        return any(
-            one["type"] == "Ready" and one["status"] != "True"
-            for node in self.items("/api/v1/nodes")
-            if node["metadata"]["name"] == name
-            for one in node["status"].get("conditions", [])
-        )
+    def node_ready(self, name: str) -> bool | None:
+        return self._api.node_ready(name)
 
     def node_address(self, name: str) -> str:
         node = self._api.get(f"/api/v1/nodes/{name}")

@@ -236,15 +236,15 @@ class Story:
         return ranked[0], sorted(homes[ranked[0]])
 
     def _node_missed(self, victim: str) -> str:
-        return f"Kubernetes calls {victim} NotReady" if self.world.node_missed(victim) else ""
+        # None, no answer, is no news of it.
+        missed = self.world.node_ready(victim) is False
+        return f"Kubernetes calls {victim} NotReady" if missed else ""
 
     def _whole(self) -> str:
         # A learner that is still without its data is no copy yet.
-        checks = [
-            self.world.from_pd(f"/pd/api/v1/regions/check/{check}")
-            for check in ("miss-peer", "pending-peer", "learner-peer")
-        ]
-        whole = all(found is not None and not found["count"] for found in checks)
+        checks = ("miss-peer", "pending-peer", "learner-peer")
+        listed = (self.world.from_pd(f"/pd/api/v1/regions/check/{check}") for check in checks)
+        whole = all(found is not None and not found["count"] for found in listed)
         return "PD has three copies of every region" if whole else ""
 
     def _pd_notices(self, pods: list[str]) -> str:

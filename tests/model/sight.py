@@ -196,12 +196,10 @@ def with_regions(view: PdView, world: World, store: StoreId) -> PdView:
     and one on a destroyed store because the regions of each are asked for; as are the store's own.
     """
     missed = {s.id for s in world.stores if s.beat == "long"} - (beating(world) & intact(world))
-    silent = world.peers & (missed | given_up(world))
-    left = world.peers - silent - {store}
-    listed = 1 if silent or store in world.peers else 0
-    endangered = listed and len(left) < majority(len(world.peers))
+    gone = world.peers & (missed | given_up(world) | {store})
+    endangered = bool(gone) and len(world.peers - gone) < majority(len(world.peers))
     regions = Regions(
-        store_number(store), listed, 1 if endangered else 0, (2,) if endangered else ()
+        store_number(store), 1 if gone else 0, 1 if endangered else 0, (2,) if endangered else ()
     )
     return PdView(**{**view.__dict__, "regions": regions})
 

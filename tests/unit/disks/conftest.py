@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.disks import worlds
 from tests.unit.disks.node import World
-from tests.unit.disks.worlds import fill, folder, mark
+from tests.unit.disks.worlds import fill, folder, in_memory, mark
 
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    with worlds.in_memory() as made:
+    with in_memory() as made:
         yield made
 
 

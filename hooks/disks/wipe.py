@@ -20,6 +20,7 @@ import signal
 import stat
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hooks.disks import marker as markers
@@ -29,6 +30,7 @@ from hooks.disks.plan import is_later
 from hooks.disks.requests import Request, WipeRequest
 
 _FITRIM = 0xC0185879  # linux/fs.h: struct fstrim_range {start, len, minlen}, 3 × u64
+_XFS_FREE_EOFBLOCKS = 0x8080583A  # xfs_fs.h: struct xfs_fs_eofblocks {version, flags, …}, 128 bytes
 _BATCH = 1000
 _DEEPEST = 200  # folders below one another; a database makes five
 
@@ -310,11 +312,16 @@ def _save(root: int, base: Marker, running: WipeRecord, progress: Progress) -> N
 
 
 def _trim(root: int) -> str:
-    """Tell the disk which blocks are free (FITRIM); where that is not possible the wipe is done all the same."""
-    import ctypes  # 2 MiB, needed for this one call that Python has not
+    """Tell the disk which blocks are free (FITRIM); where that is not possible the wipe is done all the same.
 
-    # XFS frees the blocks of deleted files in the background; only a sync of the file system waits for it.
-    ctypes.CDLL(None).syncfs(root)
+    The disk may still be at it when this returns: XFS discards in the background since Linux 6.7, holding back the
+    blocks until then, and its answer is the size of the range, not of what was free in it.
+    """
+    # XFS frees the blocks of deleted files in the background too, and passes over a free extent that touches one still
+    # to come; this call of its own waits for them (a sync of the file system does not). Others do not know it, and what
+    # else may be wrong FITRIM says.
+    with suppress(OSError):
+        fcntl.ioctl(root, _XFS_FREE_EOFBLOCKS, struct.pack("I124x", 1))
     try:
         answer = fcntl.ioctl(root, _FITRIM, struct.pack("QQQ", 0, 2**64 - 1, 0))
     except OSError as error:

@@ -127,7 +127,9 @@ def test_a_slot_whose_network_is_taken_is_passed_over() -> None:
 
 def start_up(name: str) -> subprocess.Popen[str]:
     """`up` as a person starts it, in a process of its own."""
-    words = [sys.executable, "-m", "ci.cluster", "up", "--name", name, "--nodes", "2"]
+    # A shell has what it starts with `&` ignore SIGINT, and all that is started from there too: tests as well.
+    words = ["env", "--default-signal=INT", sys.executable]
+    words += ["-m", "ci.cluster", "up", "--name", name, "--nodes", "2"]
     return subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

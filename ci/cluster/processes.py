@@ -1,7 +1,9 @@
 """Start processes that outlive this program, know them again, and end them: by pid, never by name.
 
 A pid alone may have been given to somebody else since; a process is the pair of pid and start time (`/proc/PID/stat`,
-field 22). A zombie counts as dead: after its parent went, the machine's init may take a while to reap it.
+field 22). A zombie counts as dead: after its parent went, the machine's init may take a while to reap it. But only once
+its last thread is gone: until then its files are open and its ports taken, though SIGKILL has been heard (seen with
+etcd: started again at once, it found its own port in use).
 """
 
 from __future__ import annotations
@@ -62,13 +64,15 @@ def spawn(
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None when it is gone or a zombie."""
+    """When the process started, in clock ticks since boot; None when it and all its threads are gone."""
     _reap(pid)
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    state, threads, started = fields[0], int(fields[17]), int(fields[19])
+    # A zombie is counted as a thread itself.
+    return None if state in "ZX" and threads <= 1 else started
 
 
 def alive(process: Process) -> bool:

@@ -25,7 +25,9 @@ ctypes.CDLL(None).syscall(int(sys.argv[1]), 0)
 """
 
 
-@pytest.mark.skipif(platform.machine() not in EXIT, reason="the number of exit(2) is not known here")
+@pytest.mark.skipif(
+    platform.machine() not in EXIT, reason="the number of exit(2) is not known here"
+)
 def test_a_zombie_whose_threads_still_run_is_alive_and_ends_with_its_port_free(
     tmp_path: Path,
 ) -> None:
